@@ -1,0 +1,39 @@
+# Everything needs only Python >= 3.11 and make; the first target sets up .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+# Tests run in this many processes; the servers of each are its own.
+WORKERS ?= 2
+
+.PHONY: install demo test check format clean
+.DEFAULT_GOAL := help
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed  ## Install pgproof and all it needs into .venv
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pgproof needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 3; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $@
+
+demo: install  ## Back up and restore real data on embedded servers
+	@$(BIN)/pgproof demo
+
+test: install  ## Run every test this machine can run
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+
+check: install  ## Format, lint, types, import contracts, docs drift
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet tests/docs
+
+format: install  ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Delete .venv and every cache
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

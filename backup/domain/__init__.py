@@ -1,0 +1,1 @@
+"""Pure values: what a backup is. No I/O, no clock, no logging; `now` and ids are arguments."""

@@ -1,0 +1,178 @@
+"""The manifest: what a backup says of itself, and the commit marker of its store. Pure.
+
+Format version 1. Readers ignore keys they do not know and refuse a newer major version. It holds no
+credentials and no names of tables.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from backup.errors import IntegrityFailed
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+
+Compression = Literal["zstd", "none"]
+
+
+class Status(StrEnum):
+    """How whole a stored backup is; proven or not is another matter."""
+
+    COMPLETE = "complete"
+    SUSPECT = "suspect"
+    DEGRADED = "degraded"
+
+
+class Role(StrEnum):
+    """What a part is for."""
+
+    DUMP = "dump"
+    SCHEMA = "schema"
+    DATA = "data"
+    GLOBALS = "globals"
+    PROOF = "proof"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One object of a part. `bytes` and `sha256` (hex) are of the object as stored."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One stored stream; its volumes in order, put end to end, are the stream."""
+
+    name: str
+    role: Role
+    volumes: tuple[Volume, ...]
+    raw_bytes: int
+    compression: Compression = "none"
+    encryption: None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes in the store."""
+        return sum(volume.bytes for volume in self.volumes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """The program that wrote the dump, for example pg_dump 18.6."""
+
+    engine: Literal["pgdump", "rows"]
+    name: str
+    version: str
+
+    @property
+    def major(self) -> int:
+        """The major version."""
+        return int(self.version.split(".", 1)[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """What was backed up. `bytes` is its size on the server's disk; `server_version` as in `18.6`."""
+
+    name: str
+    bytes: int
+    server_version: str
+    encoding: str = "UTF8"
+    standby: bool = False
+
+    @property
+    def server_major(self) -> int:
+        """The server's major version."""
+        return int(self.server_version.split(".", 1)[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMark:
+    """The instant whose state the backup holds, and the write-ahead log position there."""
+
+    time: datetime
+    lsn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A finished backup. `seconds` are durations by phase; `filtered` says that a filter left things out."""
+
+    id: str
+    target: str
+    status: Status
+    tool: Tool
+    database: Database
+    snapshot: SnapshotMark
+    started: datetime
+    finished: datetime
+    parts: tuple[Part, ...]
+    pgproof: str
+    format: int = FORMAT
+    filtered: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes that the engine made, before compression."""
+        return sum(part.raw_bytes for part in self.parts)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes in the store, the manifest not counted."""
+        return sum(part.stored_bytes for part in self.parts)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to finish."""
+        return (self.finished - self.started).total_seconds()
+
+    def parts_of(self, role: Role) -> tuple[Part, ...]:
+        """The parts of one role, in order."""
+        return tuple(part for part in self.parts if part.role is role)
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored: UTF-8, indented, keys in the order of this class."""
+        return _ADAPTER.dump_json(self, indent=2) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> Manifest:
+        """Read what `to_json` wrote, by this version of pgproof or another of the same major format.
+
+        Args:
+            data: the bytes of a manifest.
+            where: its key, for the message.
+
+        Raises:
+            IntegrityFailed: it is damaged, or of a newer format.
+        """
+        try:
+            version = json.loads(data)["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise IntegrityFailed(f"the manifest {where} is damaged", detail=str(error)) from error
+        if not isinstance(version, int) or version > FORMAT:
+            raise IntegrityFailed(
+                f"the manifest {where} has format {version}, this pgproof reads up to {FORMAT}",
+                hint="use a newer pgproof",
+            )
+        try:
+            return _ADAPTER.validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"])
+            raise IntegrityFailed(f"the manifest {where} is damaged", detail=f"{place}: {first['msg']}") from error
+
+
+_ADAPTER = TypeAdapter(Manifest)

@@ -1,0 +1,157 @@
+"""The one tree of exceptions; every failure that a user may meet is a leaf of it.
+
+Owns the exit codes, which are published and never change their meaning. Must not import anything of pgproof.
+
+```
+PgproofError                 1   a bug, or something nobody thought of
+├── UsageError               2   the command line asks for something that cannot be
+├── ConfigurationError       3   the settings do not fit together, or a tool is missing
+├── DatabaseUnreachable      4   the server does not answer            (retryable)
+│   └── DatabaseMissing      4   it answers, but has no such database
+├── DumpFailed               5   the dump did not come to its end      (retryable)
+├── StoreUnreachable         6   the store does not answer             (retryable)
+│   ├── StoreMissing         6   it answers, but has no such bucket or folder
+│   └── ObjectMissing        6   it has no such object
+├── IntegrityFailed          7   stored bytes are not those that were written
+├── RestoreFailed            8   the restore did not come to its end
+├── NotFound                 9   no such backup, target or table
+├── LockHeld                 10  another run of this target is under way
+├── AccessDenied             14  the database or the store refuses us
+└── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
+```
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import ClassVar
+
+
+class PgproofError(Exception):
+    """A failure with one clear line, and where there is one, an advice.
+
+    Args:
+        message: lower case, no final stop; says what and where. Never a secret.
+        detail: what the tool or server said, a few lines at most.
+        hint: what to do next.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of failure, for JSON and tests: the class name in snake case."""
+        name = type(self).__name__
+        return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that ends with this failure."""
+        return self.exit_code
+
+
+class UsageError(PgproofError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigurationError(PgproofError):
+    """The settings do not fit together, or a tool is missing."""
+
+    exit_code = 3
+
+
+class DatabaseUnreachable(PgproofError):
+    """The PostgreSQL server does not answer."""
+
+    exit_code = 4
+    retryable = True
+
+
+class DatabaseMissing(DatabaseUnreachable):
+    """The PostgreSQL server answers, but has no such database."""
+
+    retryable = False
+
+
+class DumpFailed(PgproofError):
+    """The dump did not come to its end; nothing of it is kept."""
+
+    exit_code = 5
+    retryable = True
+
+
+class StoreUnreachable(PgproofError):
+    """The store does not answer, or could not take what it was given."""
+
+    exit_code = 6
+    retryable = True
+
+
+class StoreMissing(StoreUnreachable):
+    """The store answers, but has no such bucket or folder."""
+
+    retryable = False
+
+
+class ObjectMissing(StoreUnreachable):
+    """The store has no object under this key."""
+
+    retryable = False
+
+
+class IntegrityFailed(PgproofError):
+    """The stored bytes are not those that were written."""
+
+    exit_code = 7
+
+
+class RestoreFailed(PgproofError):
+    """The restore did not come to its end; no half database is left."""
+
+    exit_code = 8
+
+
+class NotFound(PgproofError):
+    """There is no such backup, target or table."""
+
+    exit_code = 9
+
+
+class LockHeld(PgproofError):
+    """Another run of this target is under way."""
+
+    exit_code = 10
+
+
+class AccessDenied(PgproofError):
+    """The database or the store refuses us: credentials or rights."""
+
+    exit_code = 14
+
+
+class Interrupted(PgproofError):
+    """A signal asked us to stop. An ordinary Exception, so that every library on the way cleans up.
+
+    Args:
+        signum: the signal's number.
+    """
+
+    retryable = True
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
+
+    @property
+    def status(self) -> int:
+        """128 plus the signal, as shells have it."""
+        return 128 + self.signum

@@ -1,0 +1,182 @@
+"""The seams of pgproof: what workflows ask of the outside world. Docstrings are contracts, each kept by a suite.
+
+Must not import any adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backup.domain.checks import Check
+from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
+from backup.stream.readers import ByteReader
+
+Clock = Callable[[], datetime]
+"""Now, aware and in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as its store describes it. `etag` is an opaque mark that changes with the content."""
+
+    key: str
+    bytes: int
+    etag: str
+    modified: datetime
+
+
+class Store(Protocol):
+    """Where backups live: a flat map from keys (`a/b/c`, no empty, `.` or `..` step) to bytes.
+
+    Safe to call from several threads. Every method may raise StoreUnreachable (6), StoreMissing (6) where the
+    bucket or folder is not there, or AccessDenied (14). Adapters retry what may be retried themselves.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where it is, for people; no secret."""
+
+    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+        """Store all of `data` under `key`, replacing what was there, in flat memory at any size.
+
+        The object appears only when `data` has come to its end: whatever `data` raises is raised again, and
+        neither an object nor an unfinished upload is left. Returns what the store says when asked again.
+        """
+
+    def open(self, key: str, /) -> AbstractContextManager[ByteReader]:
+        """Read an object from its start. A line that breaks is taken up again where it broke.
+
+        Raises ObjectMissing where there is none.
+        """
+
+    def stat(self, key: str, /) -> StoredObject:
+        """Describe an object. Raises ObjectMissing where there is none."""
+
+    def list(self, prefix: str, /) -> Iterator[StoredObject]:
+        """All objects whose key starts with `prefix`, ordered by key, however many there are."""
+
+    def delete(self, key: str, /) -> None:
+        """Delete an object; one that is not there is no error."""
+
+
+class Snapshot(Protocol):
+    """A transaction on the source, open as long as the context that made it, whose view others can share."""
+
+    @property
+    def mark(self) -> SnapshotMark:
+        """When and where it was taken."""
+
+    @property
+    def database(self) -> Database:
+        """What the server says of the database."""
+
+
+class Source(Protocol):
+    """The database that is backed up."""
+
+    def checks(self) -> Iterator[Check]:
+        """All that can keep a backup from being made, found before it starts; a first `fail` may end the list."""
+
+    def database(self) -> Database:
+        """What the server says of the database. Raises DatabaseUnreachable, DatabaseMissing, AccessDenied."""
+
+    def snapshot(self, target: str) -> AbstractContextManager[Snapshot]:
+        """Take the lock of `target` on the server, and a snapshot. Raises LockHeld where another run has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSource:
+    """A stream that an engine can make.
+
+    Attributes:
+        name: of the part, the volumes' names begin with it.
+        open: start it; the reader's end comes only after the engine knows that it was whole, else it raises.
+        optional: a failure is a warning of the backup, not its end.
+    """
+
+    name: str
+    role: Role
+    open: Callable[[], AbstractContextManager[ByteReader]]
+    optional: bool = False
+
+
+class Engine(Protocol):
+    """How data leaves PostgreSQL."""
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a setting leaves parts of the database out."""
+
+    def tool(self, database: Database) -> Tool:
+        """The program that it would use for this server. Raises ConfigurationError where there is none."""
+
+    def parts(self, snapshot: Snapshot) -> Iterator[PartSource]:
+        """The streams of a backup in this snapshot, each to be read to its end before the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreChoice:
+    """What of a backup is restored, and where.
+
+    Attributes:
+        into: name of the new database; ignored where `in_place`.
+        tables: only these, `table` or `schema.table`; empty for all.
+        in_place: replace the objects of the database that the address names.
+        owner, privileges: whether owners and grants come back.
+        jobs: connections that build indexes and constraints.
+    """
+
+    into: str
+    tables: tuple[str, ...] = ()
+    in_place: bool = False
+    owner: bool = True
+    privileges: bool = True
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """What a restore would do, for people: steps in order, and what is left out and why."""
+
+    database: str
+    server: str
+    client: str
+    steps: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    """What a restore did. `seconds` by phase."""
+
+    database: str
+    notes: tuple[str, ...]
+    seconds: dict[str, float]
+
+
+OpenDump = Callable[[], AbstractContextManager[ByteReader]]
+"""Opens the dump of a backup, decoded and checked, from its start; may be called more than once."""
+
+
+class Restorer(Protocol):
+    """How a dump comes back into PostgreSQL."""
+
+    def plan(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestorePlan:
+        """Find out everything that can be known before anything is changed, and change nothing.
+
+        Raises what `restore` would raise for a missing role, extension, table, client or right.
+        """
+
+    def restore(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestoreReport:
+        """Plan, and carry it out. Whatever it raises, no half database is left.
+
+        Raises RestoreFailed, IntegrityFailed (what `open_dump`'s reader raises), NotFound (no such table),
+        UsageError (the database exists), ConfigurationError (no client), AccessDenied, DatabaseUnreachable.
+        """
+
+    def read_through(self, backup: Manifest, dump: ByteReader, /) -> None:
+        """Let the archive reader of PostgreSQL read all of a dump, to nowhere. Raises IntegrityFailed."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, what a server says, the engines, the way back. The only importer of psycopg."""

@@ -1,0 +1,143 @@
+"""Child processes with a pipe: started, read or fed, waited for, and never left behind.
+
+Owns how a child ends. An exit status is always read before the end of its output is believed; a child that is
+not needed any more gets SIGTERM, time to go, and then SIGKILL. Never a shell.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+PIPE_SIZE = 1 << 20
+"""Bytes that a pipe holds: the most that an unprivileged process may ask for on Linux."""
+
+_GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL: a guess; pg_dump goes within one."""
+
+_TAIL_LINES = 60
+_TAIL_LINE = 2000
+
+
+class Child:
+    """A running program; use it as a context manager, leaving it ends the program.
+
+    Args:
+        argv: program and arguments; visible to every user of the machine, so never a secret.
+        env: its whole environment.
+        stdin: True for a pipe to feed.
+        stdout: True for a pipe to read; else its output is thrown away.
+        on_stderr: told of each line of its standard error, on a thread of its own.
+
+    It is started in a session of its own, so that Ctrl-C reaches only us and we decide in which order things end.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stdin: bool = False,
+        stdout: bool = False,
+        on_stderr: Callable[[str], None] | None = None,
+    ) -> None:
+        self.program = Path(argv[0]).name
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._on_stderr = on_stderr
+        self._process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
+        self._drain.start()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _enlarge(pipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines of its standard error; whole once the child has ended."""
+        return "\n".join(self._tail)
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes of its output; none at the end of the pipe, whatever the exit status is."""
+        return os.read(self._pipe(self._process.stdout).fileno(), size)
+
+    def write(self, data: bytes) -> bool:
+        """Feed all of `data`; False where the child does not read any more."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._pipe(self._process.stdin).fileno(), view) :]
+        except BrokenPipeError:
+            return False
+        return True
+
+    def close_stdin(self) -> None:
+        """Tell the child that nothing more comes."""
+        self._pipe(self._process.stdin).close()
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit status, negative for a signal."""
+        status = self._process.wait()
+        self._drain.join()
+        return status
+
+    def stop(self) -> None:
+        """End it if it runs, and let go of the pipes. May be called more than once."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._drain.join(timeout=_GRACE)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _read_stderr(self) -> None:
+        pipe = self._pipe(self._process.stderr)
+        with os.fdopen(os.dup(pipe.fileno()), encoding="utf-8", errors="replace") as lines:
+            for raw in lines:
+                line = raw.rstrip("\n")[:_TAIL_LINE]
+                self._tail.append(line)
+                if self._on_stderr:
+                    self._on_stderr(line)
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        if pipe is None:
+            raise ValueError("this child was started without that pipe")
+        return pipe
+
+
+def _enlarge(pipe: IO[bytes]) -> None:
+    """Let the pipe hold more, so that the two ends wait less for each other; where it may not, leave it."""
+    try:
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except (AttributeError, OSError):
+        return
