@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from backup.domain.checks import Check
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
@@ -75,7 +75,12 @@ class Snapshot(Protocol):
         """What the server says of the database."""
 
 
-class Source(Protocol):
+SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
+Snapshot_co = TypeVar("Snapshot_co", bound=Snapshot, covariant=True)
+Snapshot_contra = TypeVar("Snapshot_contra", bound=Snapshot, contravariant=True)
+
+
+class Source(Protocol[Snapshot_co]):
     """The database that is backed up."""
 
     def checks(self) -> Iterator[Check]:
@@ -84,7 +89,7 @@ class Source(Protocol):
     def database(self) -> Database:
         """What the server says of the database. Raises DatabaseUnreachable, DatabaseMissing, AccessDenied."""
 
-    def snapshot(self, target: str) -> AbstractContextManager[Snapshot]:
+    def snapshot(self, target: str) -> AbstractContextManager[Snapshot_co]:
         """Take the lock of `target` on the server, and a snapshot. Raises LockHeld where another run has it."""
 
 
@@ -104,7 +109,7 @@ class PartSource:
     optional: bool = False
 
 
-class Engine(Protocol):
+class Engine(Protocol[Snapshot_contra]):
     """How data leaves PostgreSQL."""
 
     @property
@@ -114,7 +119,7 @@ class Engine(Protocol):
     def tool(self, database: Database) -> Tool:
         """The program that it would use for this server. Raises ConfigurationError where there is none."""
 
-    def parts(self, snapshot: Snapshot) -> Iterator[PartSource]:
+    def parts(self, snapshot: Snapshot_contra) -> Iterator[PartSource]:
         """The streams of a backup in this snapshot, each to be read to its end before the next."""
 
 

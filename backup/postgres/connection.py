@@ -1,0 +1,110 @@
+"""Our own connections to PostgreSQL, and the one place that translates psycopg's errors.
+
+Owns what may be retried when connecting. Must not know what the connections are for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import stamina
+from psycopg import errors as sql
+from psycopg.rows import TupleRow
+
+from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, PgproofError
+from backup.postgres.address import Address
+
+Connection = psycopg.Connection[TupleRow]
+
+_ATTEMPTS = 3
+_PATIENCE = 15.0
+"""Seconds over which connecting is tried again: a server that restarts is back by then; longer is the Job's part."""
+
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
+    "permission denied for database",
+    "is not permitted to log in",
+    "authentication failed",
+    "SASL",
+    "role .* does not exist",
+    "no such user",
+    "certificate required",
+)
+
+
+@contextmanager
+def connect(address: Address, *, connect_timeout: int = 10, patient: bool = True) -> Iterator[Connection]:
+    """A connection in autocommit mode, closed in the end; nothing of it is prepared, so that poolers can be asked.
+
+    Args:
+        address: where.
+        connect_timeout: seconds for one attempt at one host.
+        patient: try again where the server does not answer.
+
+    Raises:
+        DatabaseUnreachable, DatabaseMissing, AccessDenied: it could not be made.
+        PgproofError: what the block's own psycopg errors mean, by `translate`.
+    """
+    connection = _open(address, connect_timeout, _ATTEMPTS if patient else 1)
+    try:
+        yield connection
+    except psycopg.Error as error:
+        raise translate(error, address) from error
+    finally:
+        connection.close()
+
+
+def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
+    for attempt in stamina.retry_context(
+        on=lambda error: isinstance(error, PgproofError) and error.retryable, attempts=attempts, timeout=_PATIENCE
+    ):
+        with attempt:
+            try:
+                return psycopg.connect(
+                    address.conninfo(connect_timeout=str(connect_timeout), application_name="pgproof"),
+                    autocommit=True,
+                    prepare_threshold=None,
+                )
+            except psycopg.Error as error:
+                raise _refused(error, address) from error
+    raise AssertionError("stamina either returns or raises")
+
+
+def _refused(error: psycopg.Error, address: Address) -> PgproofError:
+    """Why a connection was not made. The protocol gives no code here, only the server's words."""
+    said = _said(error)
+    if re.search(r"database .* does not exist", said):
+        return DatabaseMissing(f"no such database: {address}", detail=said, hint="check the name in the address")
+    if re.search("|".join(_REFUSALS), said):
+        return AccessDenied(
+            f"the server refuses us at {address}", detail=said, hint="check user, password and pg_hba.conf"
+        )
+    if "SSL" in said or "certificate" in said:
+        return DatabaseUnreachable(
+            f"no encrypted line to {address}", detail=said, hint="check sslmode and sslrootcert against the server"
+        )
+    return DatabaseUnreachable(
+        f"the server does not answer at {address}", detail=said, hint="check host, port, and that it is running"
+    )
+
+
+def translate(error: psycopg.Error, address: Address) -> PgproofError:
+    """What an error on a connection that stood means for the user."""
+    said = _said(error)
+    if isinstance(error, sql.InsufficientPrivilege):
+        return AccessDenied(f"not allowed at {address}", detail=said)
+    if error.sqlstate is None or isinstance(error, sql.AdminShutdown | sql.CrashShutdown | sql.CannotConnectNow):
+        return DatabaseUnreachable(f"the line to {address} broke", detail=said)
+    return DatabaseUnreachable(f"the server at {address} could not answer", detail=said)
+
+
+def _said(error: psycopg.Error) -> str:
+    """The server's or libpq's words, one line each, without the parts that repeat the address."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "\n".join(lines[:6])

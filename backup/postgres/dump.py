@@ -1,0 +1,153 @@
+"""The pgdump engine: pg_dump's custom format, uncompressed, in the snapshot we hold, and the globals beside it.
+
+Owns the command lines of pg_dump and pg_dumpall and what their failures mean. Compression is the stream's part.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from backup.domain.manifest import Database, Role, Tool
+from backup.errors import AccessDenied, DumpFailed
+from backup.ports import PartSource
+from backup.postgres.clients import Client, choose
+from backup.postgres.snapshot import HeldSnapshot
+from backup.stream.child import Child
+from backup.stream.readers import ByteReader
+
+_WAITED = re.compile(r"canceling statement due to (lock|statement) timeout")
+_REFUSED = re.compile(r"permission denied|must be owner|would be affected by row-level security")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpOptions:
+    """What the user may say of a dump.
+
+    Attributes:
+        lock_wait_timeout: seconds that pg_dump waits for a lock.
+        globals: roles without passwords, with their password hashes, or none.
+        exclude_schemas, exclude_tables, exclude_table_data: patterns as pg_dump takes them.
+    """
+
+    lock_wait_timeout: int = 60
+    globals: str = "roles"
+    exclude_schemas: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+    exclude_table_data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PgDumpEngine:
+    """Dumps with the installed client that fits the server."""
+
+    clients: tuple[Client, ...]
+    options: DumpOptions
+    environ: Mapping[str, str]
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a setting leaves parts of the database out."""
+        options = self.options
+        return bool(options.exclude_schemas or options.exclude_tables or options.exclude_table_data)
+
+    def tool(self, database: Database) -> Tool:
+        """The pg_dump for this server. Raises ConfigurationError where none fits."""
+        client = choose(self.clients, server=database.server_major)
+        return Tool(engine="pgdump", name="pg_dump", version=client.version)
+
+    def parts(self, snapshot: HeldSnapshot) -> Iterator[PartSource]:
+        """The dump, then the globals where they are wanted."""
+        client = choose(self.clients, server=snapshot.database.server_major)
+        yield PartSource(name="dump.pgc", role=Role.DUMP, open=partial(self._dump, client, snapshot))
+        if self.options.globals != "off":
+            yield PartSource(
+                name="globals.sql", role=Role.GLOBALS, open=partial(self._globals, client, snapshot), optional=True
+            )
+
+    @contextmanager
+    def _dump(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
+        options = self.options
+        argv = [
+            client.program("pg_dump"),
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            f"--snapshot={snapshot.name}",
+            f"--lock-wait-timeout={options.lock_wait_timeout * 1000}",
+            *(f"--exclude-schema={pattern}" for pattern in options.exclude_schemas),
+            *(f"--exclude-table={pattern}" for pattern in options.exclude_tables),
+            *(f"--exclude-table-data={pattern}" for pattern in options.exclude_table_data),
+            f"--dbname={snapshot.address.argument()}",
+        ]
+        with Child(argv, env=snapshot.address.environment(self.environ), stdout=True) as child:
+            yield _DumpStream(child, snapshot)
+
+    @contextmanager
+    def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
+        argv = [
+            client.program("pg_dumpall"),
+            "--globals-only",
+            "--no-password",
+            *(() if self.options.globals == "passwords" else ("--no-role-passwords",)),
+            f"--dbname={snapshot.address.argument()}",
+        ]
+        with Child(argv, env=snapshot.address.environment(self.environ), stdout=True) as child:
+            yield _WholeOutput(child)
+
+
+class _WholeOutput:
+    """A child's output; its end is told only after the child has ended well."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def read(self, size: int, /) -> bytes:
+        data = self._child.read(size)
+        if not data and (status := self._child.wait()):
+            raise _failure(self._child, status)
+        return data
+
+
+class _DumpStream(_WholeOutput):
+    """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables."""
+
+    def __init__(self, child: Child, snapshot: HeldSnapshot) -> None:
+        super().__init__(child)
+        self._snapshot: HeldSnapshot | None = snapshot
+
+    def read(self, size: int, /) -> bytes:
+        data = super().read(size)
+        if self._snapshot and data:
+            rewritten = self._snapshot.rewritten_tables()
+            self._snapshot = None
+            if rewritten:
+                raise DumpFailed(
+                    f"{', '.join(rewritten)}: truncated or rewritten while the dump began, its rows are not in the"
+                    " snapshot",
+                    hint="run it again; where this happens often, move the schedule away from that job",
+                )
+        return data
+
+
+def _failure(child: Child, status: int) -> DumpFailed | AccessDenied:
+    """Why a child ended with this status, by its own words."""
+    said = child.stderr_tail
+    last = "\n".join(line for line in said.splitlines()[-8:] if line.strip())
+    if status < 0:
+        return DumpFailed(f"{child.program} was killed by {signal.Signals(-status).name}", detail=last or None)
+    if _WAITED.search(said):
+        return DumpFailed(
+            f"{child.program} waited too long for a lock",
+            detail=last,
+            hint="another session holds or wants an exclusive lock on that table; see PGPROOF_LOCK_WAIT_TIMEOUT",
+        )
+    if _REFUSED.search(said):
+        return AccessDenied(
+            f"{child.program} may not read everything", detail=last, hint="pgproof doctor prints the missing GRANTs"
+        )
+    return DumpFailed(f"{child.program} failed with exit status {status}", detail=last or None)

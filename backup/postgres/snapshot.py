@@ -1,0 +1,119 @@
+"""The snapshot that a backup is taken in: a transaction of our own, held open and shared with pg_dump.
+
+Owns what is read of the server in that moment and the check that nothing slipped in between snapshot and locks.
+Must not touch a user's table: one that it read would keep an ALTER waiting, and pg_dump behind it, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+from backup.domain.manifest import Database, SnapshotMark
+from backup.errors import LockHeld
+from backup.postgres.address import Address
+from backup.postgres.connection import Connection, connect
+
+_NO_TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+
+_DATABASE = """
+SELECT current_database(), pg_database_size(current_database()), current_setting('server_version_num')::int,
+       pg_encoding_to_char(encoding), pg_is_in_recovery()
+FROM pg_catalog.pg_database WHERE datname = current_database()"""
+
+_MARK = """
+SELECT pg_export_snapshot(), clock_timestamp(),
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
+
+_REWRITTEN = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relfilenode <> 0
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND pg_relation_filenode(c.oid) <> c.relfilenode
+ORDER BY 1"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSnapshot:
+    """An exported snapshot, valid as long as its connection stays in its transaction.
+
+    Attributes:
+        name: what pg_dump's --snapshot takes.
+        address: the very server that it is on.
+    """
+
+    name: str
+    mark: SnapshotMark
+    database: Database
+    address: Address
+    connection: Connection = field(repr=False)
+
+    def rewritten_tables(self) -> tuple[str, ...]:
+        """Tables that were truncated or rewritten after the snapshot: in it they are empty, without any error.
+
+        To be asked once pg_dump holds its locks. In the snapshot the catalogue still names the old file;
+        pg_relation_filenode looks at the newest one.
+        """
+        return tuple(name for (name,) in self.connection.execute(_REWRITTEN))
+
+
+def read_database(connection: Connection) -> Database:
+    """What the server says of the database that the connection is in."""
+    name, size, version, encoding, standby = one_row(connection, _DATABASE)
+    return Database(
+        name=name,
+        bytes=size,
+        server_version=f"{version // 10000}.{version % 10000}",
+        encoding=encoding,
+        standby=standby,
+    )
+
+
+def one_row(connection: Connection, query: str, arguments: Mapping[str, object] | None = None) -> tuple[Any, ...]:
+    """The only row that a query gives."""
+    row = connection.execute(query, arguments).fetchone()
+    if row is None:
+        raise LookupError(f"no row from: {query}")
+    return row
+
+
+def pin(address: Address, connection: Connection) -> Address:
+    """`address`, narrowed to the server that the connection reached."""
+    info = connection.info
+    return address.pinned(host=info.host, hostaddr=info.hostaddr, port=info.port, user=info.user, database=info.dbname)
+
+
+@contextmanager
+def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Iterator[HeldSnapshot]:
+    """Take the advisory lock of a target and export a snapshot; both end with the context.
+
+    Raises:
+        LockHeld: another run of this target has the lock.
+        DatabaseUnreachable, DatabaseMissing, AccessDenied: as `connect`.
+    """
+    with connect(address, connect_timeout=connect_timeout) as connection:
+        for name in _NO_TIMEOUTS:
+            connection.execute(f"SELECT set_config('{name}', '0', false)")
+        connection.execute(
+            "SELECT set_config('transaction_timeout', '0', false) FROM pg_catalog.pg_settings"
+            " WHERE name = 'transaction_timeout'"
+        )
+        (locked,) = one_row(
+            connection, "SELECT pg_try_advisory_lock(hashtextextended('pgproof ' || %(target)s, 0))", {"target": target}
+        )
+        if not locked:
+            raise LockHeld(
+                f"another run of {target} is under way", hint="wait for it, or end it; its session holds the lock"
+            )
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        name, moment, lsn = one_row(connection, _MARK)
+        yield HeldSnapshot(
+            name=name,
+            mark=SnapshotMark(time=moment.astimezone(UTC), lsn=lsn or ""),
+            database=read_database(connection),
+            address=pin(address, connection),
+            connection=connection,
+        )

@@ -1,0 +1,45 @@
+"""The database that is backed up, as the Source port has it: facts, checks, snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from backup.domain.checks import Check
+from backup.domain.manifest import Database
+from backup.postgres.address import Address
+from backup.postgres.checks import check_source
+from backup.postgres.clients import Client
+from backup.postgres.connection import connect
+from backup.postgres.snapshot import HeldSnapshot, hold_snapshot, read_database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresSource:
+    """A database at an address, read through the installed clients.
+
+    Attributes:
+        filtered: whether a setting leaves parts of the database out; then what cannot be read is only a warning.
+    """
+
+    address: Address
+    clients: tuple[Client, ...]
+    environ: Mapping[str, str]
+    connect_timeout: int = 10
+    filtered: bool = False
+
+    def checks(self) -> Iterator[Check]:
+        """All that can keep a backup from being made."""
+        return check_source(
+            self.address, clients=self.clients, connect_timeout=self.connect_timeout, filtered=self.filtered
+        )
+
+    def database(self) -> Database:
+        """What the server says of the database."""
+        with connect(self.address.direct(), connect_timeout=self.connect_timeout) as connection:
+            return read_database(connection)
+
+    def snapshot(self, target: str) -> AbstractContextManager[HeldSnapshot]:
+        """Take the lock of `target`, and a snapshot."""
+        return hold_snapshot(self.address.direct(), target, connect_timeout=self.connect_timeout)
