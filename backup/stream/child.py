@@ -1,13 +1,15 @@
 """Child processes with a pipe: started, read or fed, waited for, and never left behind.
 
 Owns how a child ends. An exit status is always read before the end of its output is believed; a child that is
-not needed any more gets SIGTERM, time to go, and then SIGKILL. Never a shell.
+not needed any more gets SIGTERM (or what it understands), time to go, and then SIGKILL. Never a shell.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import pwd
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -19,7 +21,7 @@ PIPE_SIZE = 1 << 20
 """Bytes that a pipe holds: the most that an unprivileged process may ask for on Linux."""
 
 _GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL: a guess; pg_dump goes within one."""
+"""Seconds from one signal to the next, at last SIGKILL: a guess; pg_dump goes within one."""
 
 _TAIL_LINES = 60
 _TAIL_LINE = 2000
@@ -34,6 +36,9 @@ class Child:
         stdin: True for a pipe to feed.
         stdout: True for a pipe to read; else its output is thrown away.
         on_stderr: told of each line of its standard error, on a thread of its own.
+        user: account that it runs as, with that account's group and no other; only root may ask for one.
+        cwd: where it runs; ours if not given.
+        stop_signals: what asks it to end, each with time to do so; SIGKILL follows the last.
 
     It is started in a session of its own, so that Ctrl-C reaches only us and we decide in which order things end.
     """
@@ -46,10 +51,14 @@ class Child:
         stdin: bool = False,
         stdout: bool = False,
         on_stderr: Callable[[str], None] | None = None,
+        user: str | None = None,
+        cwd: Path | None = None,
+        stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,),
     ) -> None:
         self.program = Path(argv[0]).name
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_stderr = on_stderr
+        self._stop_signals = tuple(stop_signals)
         self._process = subprocess.Popen(
             list(argv),
             env=dict(env),
@@ -58,6 +67,10 @@ class Child:
             stderr=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
+            cwd=cwd,
+            user=user,
+            group=pwd.getpwnam(user).pw_gid if user else None,
+            extra_groups=[] if user else None,
         )
         self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
         self._drain.start()
@@ -105,19 +118,33 @@ class Child:
         self._drain.join()
         return status
 
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
     def stop(self) -> None:
         """End it if it runs, and let go of the pipes. May be called more than once."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
+        try:
+            for signum in self._stop_signals:
+                if self._ends_on(signum):
+                    break
+        finally:  # also where a second Ctrl-C meets us waiting
+            if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
         self._drain.join(timeout=_GRACE)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+
+    def _ends_on(self, signum: signal.Signals) -> bool:
+        if self._process.poll() is None:
+            self._process.send_signal(signum)
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _read_stderr(self) -> None:
         pipe = self._pipe(self._process.stderr)

@@ -1,0 +1,7 @@
+"""Only the list of fixture plugins; each owns its fixtures."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.fixtures.postgres",
+]
