@@ -1,0 +1,28 @@
+"""What a user may set: one frozen model, and how it is read. Reads nothing when it is imported.
+
+The model is the only list of settings: environment names, help texts and the reference come from it.
+"""
+
+from backup.settings.loading import Loaded, load, read
+from backup.settings.model import (
+    DatabaseSettings,
+    DumpSettings,
+    LogSettings,
+    PostgresSettings,
+    RestoreSettings,
+    Settings,
+    StoreSettings,
+)
+
+__all__ = [
+    "DatabaseSettings",
+    "DumpSettings",
+    "Loaded",
+    "LogSettings",
+    "PostgresSettings",
+    "RestoreSettings",
+    "Settings",
+    "StoreSettings",
+    "load",
+    "read",
+]

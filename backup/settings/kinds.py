@@ -1,0 +1,145 @@
+"""The kinds of values that settings have, as they are written in an environment, in YAML and as flags.
+
+Owns how one value is read from text; knows no setting by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, SecretStr
+from pydantic.functional_validators import AfterValidator
+
+from backup.domain.ids import check_target
+from backup.domain.sizes import parse_size
+from backup.errors import UsageError
+
+_UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_STORE_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,62}(/[^?#]*)?|file:///[^?#]*|\.{0,2}/.*|\.{1,2}")
+_MEMORY = re.compile(r"\d+\s*(kB|MB|GB|TB)")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """How a leaf of the model is called in an environment.
+
+    Attributes:
+        name: ours, begins with `PGPROOF_`; None where only the file can say it.
+        ambient: names of others that are used where neither ours nor the file says anything, in order.
+        shown_default: what stands in the reference where the default depends on the machine.
+    """
+
+    name: str | None
+    ambient: tuple[str, ...] = ()
+    shown_default: str | None = None
+
+
+def exact_size(size: int) -> str:
+    """`size` in the largest unit that writes it exactly, as `parse_size` reads it."""
+    for unit, factor in _UNITS:
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+def looks_like_url(text: str) -> bool:
+    """Whether `text` means a place (a path or an address), not the name of a store."""
+    return "/" in text or text in {".", ".."}
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _split(value: object) -> object:
+    return tuple(piece.strip() for piece in value.split(",") if piece.strip()) if isinstance(value, str) else value
+
+
+def _pairs(value: object) -> object:
+    pieces = _split(value)
+    if isinstance(pieces, Mapping):
+        return {str(name): str(text) for name, text in pieces.items()}
+    if not isinstance(pieces, tuple | list):
+        return pieces
+    pairs: dict[str, str] = {}
+    for piece in pieces:
+        name, sign, text = str(piece).partition("=")
+        if not sign:
+            raise ValueError(f"{piece!r} is not name=value")
+        pairs[name.strip()] = text.strip()
+    return pairs
+
+
+def _check_labels(labels: dict[str, str]) -> dict[str, str]:
+    for name in labels:
+        if not _LABEL.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot name a label: use letters, digits, dots, dashes, slashes and underscores"
+            )
+    return labels
+
+
+def _word(value: object) -> object:
+    """YAML reads a bare `on` or `off` as a boolean."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _target(name: str) -> str:
+    try:
+        return check_target(name)
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from None
+
+
+def _store_url(url: str) -> str:
+    if not _STORE_URL.fullmatch(url):
+        raise ValueError(
+            "must be a path that begins with / or ./, file:///path, or s3://bucket/prefix (a bucket's name has 3 letters or more)"
+        )
+    return url
+
+
+def _http_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/@\s]+/?", url):
+        raise ValueError("must be http://host:port or https://host:port")
+    return url.rstrip("/")
+
+
+def _sts_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^@\s]+", url):
+        raise ValueError("must be an http:// or https:// address")
+    return url
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise ValueError("must be a size as PostgreSQL writes it, such as 256MB")
+    return text.replace(" ", "")
+
+
+def _conninfo(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text and not re.match(r"postgres(ql)?://", text) and not re.match(r"\s*[a-z_]+\s*=", text):
+        raise ValueError("must begin with postgresql://, or be keywords such as host=… dbname=…")
+    return secret
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+"""Bytes, written as `64MiB`."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A list, in an environment separated by commas."""
+Labels = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_check_labels)]
+"""A map, in an environment `name=value,name=value`."""
+Word = BeforeValidator(_word)
+"""For choices among words of which one is `on` or `off`."""
+Target = Annotated[str, AfterValidator(_target)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+StsUrl = Annotated[str, AfterValidator(_sts_url)]
+Memory = Annotated[str, AfterValidator(_memory)]
+Conninfo = Annotated[SecretStr, AfterValidator(_conninfo)]
+"""How libpq is told where a database is; empty where its own `PG*` variables say it all."""
