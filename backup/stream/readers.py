@@ -114,18 +114,15 @@ class Decompressed:
             raise IntegrityFailed(f"{self._name} cannot be decompressed", detail=str(error)) from error
 
 
-class Chained:
-    """`head`, and then the rest of `source`: puts back what was read to look at it."""
+class BytesReader:
+    """Reads what is in memory already."""
 
-    def __init__(self, head: bytes, source: ByteReader) -> None:
-        self._head = memoryview(head)
-        self._source = source
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes."""
-        if not self._head:
-            return self._source.read(size)
-        piece, self._head = self._head[:size], self._head[size:]
+        piece, self._data = self._data[:size], self._data[size:]
         return bytes(piece)
 
 

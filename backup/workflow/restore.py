@@ -1,0 +1,54 @@
+"""Restore a backup: its dump, checked on the way, into PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backup.domain.manifest import Manifest, Role, Status
+from backup.errors import IntegrityFailed
+from backup.logs import log
+from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store
+from backup.stream.readers import ByteReader, Counted
+from backup.stream.volumes import Progress, no_progress
+from backup.workflow.catalog import Catalog, decode_part
+
+
+def plan_restore(backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice) -> RestorePlan:
+    """Given a backup and a choice, say what a restore would do. Raises what the restore would raise at its start."""
+    return restorer.plan(backup, _Dump(backup, store).open, choice)
+
+
+def restore(
+    backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice, *, progress: Progress = no_progress
+) -> RestoreReport:
+    """Given a backup and a choice, restore it.
+
+    Raises:
+        PgproofError: of the class that says why; then no half database is left.
+    """
+    if backup.status is not Status.COMPLETE:
+        log.warning("this backup is not a complete one", id=backup.id, status=backup.status.value)
+    log.info("restore started", id=backup.id, target=backup.target, store=store.url)
+    return restorer.restore(backup, _Dump(backup, store, progress).open, choice)
+
+
+class _Dump:
+    """The dump of a backup, to be opened as often as the restorer needs it."""
+
+    def __init__(self, backup: Manifest, store: Store, progress: Progress = no_progress) -> None:
+        dumps = backup.parts_of(Role.DUMP)
+        if len(dumps) != 1:
+            raise IntegrityFailed(
+                f"backup {backup.id} has {len(dumps)} dump parts, this pgproof restores one", hint="use a newer pgproof"
+            )
+        self._backup = backup
+        self._part = dumps[0]
+        self._store = store
+        self._progress = progress
+
+    @contextmanager
+    def open(self) -> Iterator[ByteReader]:
+        """The dump from its start; each reading counts as progress anew."""
+        with Catalog(self._store).open_part(self._backup, self._part) as stored:
+            yield decode_part(self._part, Counted(stored, lambda size: self._progress(0, size)))
