@@ -1,0 +1,173 @@
+"""The checks of a database before it is backed up: all that would make a dump fail, or less than whole.
+
+Owns their order: what is found first is what a user has to mend first. Reads the catalogue alone; must not touch,
+and so not lock, a user's table.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from backup.domain.checks import Check, failed
+from backup.domain.manifest import Database
+from backup.domain.sizes import show_size
+from backup.errors import ConfigurationError, PgproofError
+from backup.postgres.address import Address
+from backup.postgres.clients import Client, choose
+from backup.postgres.connection import Connection, connect
+from backup.postgres.pooler import check_line, refuses_options
+from backup.postgres.readable import check_readable, read_query
+from backup.postgres.snapshot import one_row, pin, read_database
+
+_OLDEST = 14
+_ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate and host name checked"}
+
+
+def check_source(
+    address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool
+) -> Iterator[Check]:
+    """Every check of a database, as it is made. A `fail` of the connection, the line or the versions ends them.
+
+    Args:
+        address: as the user gave it.
+        clients: what is installed.
+        connect_timeout: seconds for one attempt.
+        filtered: a setting leaves parts of the database out; then rights that are missing are only a warning.
+    """
+    direct = address.direct()
+    yield _address(address, direct)
+    try:
+        with connect(direct, connect_timeout=connect_timeout) as connection:
+            for check in _checks(direct, connection, clients, connect_timeout=connect_timeout, filtered=filtered):
+                yield check
+                if check.verdict == "fail" and check.error is ConfigurationError:
+                    return
+    except PgproofError as error:
+        yield _no_connection(error)
+
+
+def _checks(
+    address: Address, connection: Connection, clients: Iterable[Client], *, connect_timeout: int, filtered: bool
+) -> Iterator[Check]:
+    info = connection.info
+    place = info.host if info.host.startswith(("/", "@")) else f"{info.host}:{info.port}"
+    yield Check(name="connection", verdict="ok", message=f"as {info.user} to {info.dbname} at {place}")
+    yield check_line(pin(address, connection), connection, connect_timeout=connect_timeout)
+    yield _encryption(connection)
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    connection.execute("SET LOCAL search_path = pg_catalog")
+    database = read_database(connection)
+    yield _versions(database, clients)
+    yield Check(
+        name="database", verdict="ok", message=f"{database.name}, {show_size(database.bytes)}, {database.encoding}"
+    )
+    yield from _surroundings(connection, database)
+    yield from check_readable(connection, filtered=filtered)
+
+
+def _address(given: Address, direct: Address) -> Check:
+    if given == direct:
+        return Check(name="address", verdict="ok", message=str(given))
+    return Check(
+        name="address",
+        verdict="ok",
+        message=f"{given.keywords['host']} is Neon's pooler, but pg_dump needs a session:"
+        f" {direct.keywords['host']} is used instead",
+    )
+
+
+def _no_connection(error: PgproofError) -> Check:
+    if refuses_options(error):
+        error = ConfigurationError(
+            "PgBouncer stands in between and refuses the session's options",
+            detail=error.detail,
+            hint="give the server's own host and port (as a rule 5432) instead of PgBouncer's",
+        )
+    return failed("connection", error)
+
+
+def _encryption(connection: Connection) -> Check:
+    info = connection.info
+    parameters = info.get_parameters()
+    if connection.pgconn.ssl_in_use:
+        row = connection.execute(
+            "SELECT version, cipher FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid() AND ssl"
+        ).fetchone()
+        said = f"{row[0]}, {row[1]}" if row else "TLS"
+        checked = _ROOT_CHECKED.get(parameters.get("sslmode", ""), "certificate not checked (sslmode=verify-full does)")
+        return Check(name="encryption", verdict="ok", message=f"{said}, {checked}")
+    if info.host.startswith(("/", "@")):
+        return Check(name="encryption", verdict="ok", message="none, by unix socket")
+    if _is_loopback(info.hostaddr or info.host):
+        return Check(name="encryption", verdict="ok", message="none, within this machine")
+    row = connection.execute(
+        "SELECT encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_catalog.pg_backend_pid()"
+    ).fetchone()
+    if row and row[0]:
+        return Check(name="encryption", verdict="ok", message="GSSAPI")
+    return Check(
+        name="encryption",
+        verdict="warn",
+        message=f"none: all of the database would pass the network to {info.host} in the clear",
+        hint="put sslmode=require, or better sslmode=verify-full with sslrootcert, into the address",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _versions(database: Database, clients: Iterable[Client]) -> Check:
+    try:
+        client = choose(clients, server=database.server_major)
+    except PgproofError as error:
+        return failed("versions", error)
+    said = f"server {database.server_version}, pg_dump {client.version}"
+    if database.server_major < _OLDEST:
+        return Check(
+            name="versions",
+            verdict="warn",
+            message=f"{said}: a server older than {_OLDEST} is not tested with pgproof",
+            hint="the community ended its support; upgrade it",
+        )
+    return Check(name="versions", verdict="ok", message=said)
+
+
+def _surroundings(connection: Connection, database: Database) -> Iterator[Check]:
+    extensions, unread, unlogged, subscriptions = one_row(connection, read_query("surroundings"))
+    if database.standby:
+        yield _standby(unlogged)
+    yield Check(name="extensions", verdict="ok", message=", ".join(extensions or ["none"]))
+    if subscriptions:
+        yield Check(
+            name="subscriptions",
+            verdict="warn",
+            message=f"{subscriptions} of logical replication will be left out, only a superuser can dump them",
+        )
+    yield _roles(unread)
+
+
+def _standby(unlogged: int) -> Check:
+    if not unlogged:
+        return Check(name="standby", verdict="ok", message="a standby is backed up")
+    return Check(
+        name="standby",
+        verdict="warn",
+        message=f"a standby has no rows of unlogged tables; those of {unlogged} will be left out",
+        hint="back up the primary where these rows matter",
+    )
+
+
+def _roles(unread: list[str] | None) -> Check:
+    if not unread:
+        return Check(name="roles", verdict="ok", message="definitions readable, without password hashes")
+    return Check(
+        name="roles",
+        verdict="warn",
+        message=f"no SELECT on {', '.join(unread)}: roles and tablespaces will not be in the backup",
+        hint="keep the definitions of roles elsewhere, or back up as a role that can read them",
+    )
