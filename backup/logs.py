@@ -1,1 +1,230 @@
-"""Events on stderr."""
+"""Events on stderr: readable text, or one JSON object a line. Secrets never pass.
+
+Owns the look of events and what is masked in everything that pgproof prints. Nothing heavy is imported before
+`setup` is called or the first event is told.
+
+    from backup.logs import log
+
+    log.info("backup stored", id=str(backup_id), bytes=stored)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import logging
+
+    from structlog.typing import Processor
+
+Format = Literal["text", "json"]
+
+MASK = "********"
+_LIBRARIES = ("urllib3", "minio", "stamina", "asyncio", "psycopg")
+_SHORTEST = 3
+"""Characters of a secret that is worth masking: a shorter one would blot out ordinary text (a guess)."""
+
+_PATTERNS = (
+    (re.compile(r"(://[^\s/:@'\"]*:)[^\s/'\"]+(?=@)"), rf"\g<1>{MASK}"),
+    (
+        re.compile(
+            r"(?i)\b((?:ssl|pg)?_?(?:password|passwd|secret[_-]?key|session[_-]?token)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\",;)]+)"
+        ),
+        rf"\g<1>{MASK}",
+    ),
+    (re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^\s&'\"]+"), rf"\g<1>{MASK}"),
+)
+
+
+class _Redactor:
+    """Masks what is secret: the values it was told of, and what has the shape of a password in an address."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        for secret in secrets:
+            if len(secret) >= _SHORTEST:
+                self._secrets |= {secret, quote(secret, safe=""), repr(secret)[1:-1]}
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def forget(self) -> None:
+        self._secrets.clear()
+        self._known = None
+
+    def redact(self, text: str) -> str:
+        if self._known:
+            text = self._known.sub(MASK, text)
+        for pattern, masked in _PATTERNS:
+            text = pattern.sub(masked, text)
+        return text
+
+
+_redactor = _Redactor()
+
+
+def redact(text: str) -> str:
+    """`text` without any secret: for everything that is printed."""
+    return _redactor.redact(text)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Mask these values from now on, in events and wherever `redact` is used."""
+    _redactor.learn(secrets)
+
+
+def setup(*, format: Format = "text", verbose: bool = False, secrets: Iterable[str] = ()) -> None:  # noqa: A002 -- the setting's name
+    """Say how events look and what they must not show. A later call replaces the look and adds to the secrets.
+
+    Args:
+        format: text for people, json for machines.
+        verbose: tell debug events too, and those of libraries.
+        secrets: values to mask.
+    """
+    import logging  # noqa: PLC0415 -- nothing heavy before the first event
+
+    import structlog  # noqa: PLC0415 -- the same
+
+    hide(secrets)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            _masked,
+            _render_json() if format == "json" else _render_text,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        logger_factory=_Stderr,
+        cache_logger_on_first_use=False,
+    )
+    log.configured = True
+    _follow_libraries(logging.DEBUG if verbose else logging.CRITICAL)
+
+
+class _Stderr:
+    """Writes lines to whatever stderr is at that time: a progress bar may stand in for it."""
+
+    def __init__(self, *_args: object) -> None:
+        pass
+
+    def msg(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 -- this is the one place that prints events
+
+    debug = info = warning = error = critical = msg
+
+
+def _masked(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Every value without secrets, and made of nothing but text, numbers, lists and maps."""
+    return {key: _plain(value) for key, value in event.items()}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    return redact(str(value))
+
+
+def _render_json() -> Processor:
+    import structlog  # noqa: PLC0415 -- loaded by now
+
+    return structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
+
+
+def _render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """One line: time, level, event, key=value; then the traceback, if there is one."""
+    coloured = sys.stderr.isatty()
+    fields = dict(event)
+    time, level, name = fields.pop("time", ""), str(fields.pop("level", "info")), fields.pop("event", "")
+    trace = fields.pop("exception", None)
+    pieces = [str(time)[:19] + "Z", _paint(f"{level:<7}", _COLOURS.get(level, "0"), wanted=coloured)]
+    pieces.append(_one_line(str(name)))
+    said = {key: _quoted(value) for key, value in fields.items() if value is not None}
+    pieces += [f"{_paint(key, '36', wanted=coloured)}={value}" for key, value in said.items()]
+    return " ".join(pieces) + (f"\n{trace}" if trace else "")
+
+
+def _paint(text: str, colour: str, *, wanted: bool) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if wanted else text
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _quoted(value: object) -> str:
+    text = _one_line(str(value))
+    return f'"{text}"' if " " in text or not text else text
+
+
+class _Log:
+    """Tells events. Until `setup` was called they are text."""
+
+    def __init__(self) -> None:
+        self.configured = False
+
+    def debug(self, event: str, **fields: object) -> None:
+        """A step that is of interest with -v only."""
+        self._tell("debug", event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something that happened as it should."""
+        self._tell("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something that a person should look at; the work goes on."""
+        self._tell("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something that failed and does not end the run."""
+        self._tell("error", event, fields)
+
+    def _tell(self, level: str, event: str, fields: dict[str, object]) -> None:
+        import structlog  # noqa: PLC0415 -- nothing heavy before the first event
+
+        if not self.configured:
+            setup()
+        structlog.get_logger().log(_NUMBERS[level], event, **fields)
+
+
+_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+log = _Log()
+"""Tell events here."""
+
+
+def _follow_libraries(level: int) -> None:
+    """Let what libraries tell through the standard logging appear as events, from `level` on."""
+    import logging  # noqa: PLC0415 -- as above
+
+    class Forward(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _forward(record)
+
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if type(each).__name__ != "Forward"]
+    root.addHandler(Forward())
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(level)
+
+
+def _forward(record: logging.LogRecord) -> None:
+    import structlog  # noqa: PLC0415 -- as above
+
+    fields: dict[str, object] = {"library": record.name}
+    if record.exc_info:
+        fields["exc_info"] = record.exc_info
+    structlog.get_logger().log(max(record.levelno, 10), record.getMessage(), **fields)

@@ -97,9 +97,7 @@ def _target(name: str) -> str:
 
 def _store_url(url: str) -> str:
     if not _STORE_URL.fullmatch(url):
-        raise ValueError(
-            "must be a path that begins with / or ./, file:///path, or s3://bucket/prefix (a bucket's name has 3 letters or more)"
-        )
+        raise ValueError("must be a path that begins with / or ./, file:///path, or s3://bucket/prefix")
     return url
 
 

@@ -231,8 +231,7 @@ def explain(error: Mapping[str, Any], leaf: Leaf | None) -> str:
     if kind == "literal_error":
         return f"must be {context['expected']}".replace("'", "")
     if kind in {"greater_than_equal", "less_than_equal"}:
-        bound = context.get("ge", context.get("le"))
-        word = "least" if "ge" in context else "most"
+        word, bound = ("least", context["ge"]) if "ge" in context else ("most", context["le"])
         return f"must be at {word} {exact_size(bound) if size else bound}"
     if size and kind.startswith("int_"):
         return "must be a size such as 64MiB"

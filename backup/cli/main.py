@@ -1,0 +1,178 @@
+"""The way in and the way out of the command line: signals, exit codes, and how a failure is told.
+
+Owns the mapping of everything that can be raised to the published exit codes. Imports no command by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import click
+
+from backup import __version__
+from backup.cli.commands import Commands
+from backup.cli.output import OutputClosed, abandon_stdout, print_json, write
+from backup.errors import Interrupted, PgproofError, UsageError
+from backup.logs import hide, redact
+
+_BUG = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECRET_VARIABLES = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_TRUE = {"1", "true", "yes", "on", "t", "y"}
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: object) -> None:
+    if value:
+        write(f"pgproof {__version__}\n")
+        ctx.exit()
+
+
+pgproof = Commands(
+    "pgproof",
+    help="PostgreSQL backups that prove they restore. Start with: pgproof doctor",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        )
+    ],
+    epilog="Settings come from flags, PGPROOF_* variables and a YAML file: pgproof config --reference",
+)
+
+
+def main() -> None:
+    """Run the command that the process was started for, and end the process with its status."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a command and return the exit status; whatever goes wrong has been told."""
+    json = wants_json(argv, environ)
+    hide(environ[name] for name in _SECRET_VARIABLES if environ.get(name))
+    try:
+        with interruptible():
+            return _invoke(argv)
+    except OutputClosed:
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001 -- the last net: what nobody thought of is told as a bug
+        return _tell_any(error, json=json)
+
+
+def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether results and errors are JSON, known before the command line is understood."""
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    return "--json" in options or environ.get("PGPROOF_JSON", "").strip().lower() in _TRUE
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it the first signal raises Interrupted in the main thread; more of them do not disturb the cleaning up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    stopped = threading.Event()
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        if not stopped.is_set():  # a handler that does nothing, not SIG_IGN: children would inherit that
+            stopped.set()
+            raise Interrupted(signum)
+
+    caught = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in caught}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def tell(error: PgproofError, *, json: bool, code: str | None = None) -> int:
+    """Print a failure on stderr, and as JSON on stdout where that is wanted; return its exit status."""
+    lines = [f"pgproof: error: {error.message}"]
+    lines += [f"  {line}" for line in (error.detail or "").splitlines()]
+    if error.hint:
+        first, *more = error.hint.splitlines()
+        lines += [f"hint: {first}", *(f"  {line}" for line in more)]
+    print(redact("\n".join(lines)), file=sys.stderr)  # noqa: T201 -- this module tells what went wrong
+    status = error.status
+    if json:
+        with suppress(OutputClosed):
+            print_json({"error": describe(error, code=code)})
+    return status
+
+
+def describe(error: PgproofError, *, code: str | None = None) -> dict[str, object]:
+    """A failure for programs, without secrets."""
+    return {
+        "code": code or error.code,
+        "message": redact(error.message),
+        "detail": redact(error.detail) if error.detail else None,
+        "hint": redact(error.hint) if error.hint else None,
+        "exit_code": error.status,
+        "retryable": error.retryable or error.status == _BUG,
+    }
+
+
+def _invoke(argv: Sequence[str]) -> int:
+    """Not click's own `main`: that one turns a broken pipe anywhere inside into a silent end."""
+    try:
+        with pgproof.make_context("pgproof", list(argv) or ["--help"]) as context:
+            pgproof.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        raise OutputClosed from None
+    return 0
+
+
+def _stdout_is_closed() -> bool:
+    """Whether what could not be written was our result; the pipe of some child is another matter."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_stdout()
+        return True
+    return False
+
+
+def _tell_any(error: Exception, *, json: bool) -> int:
+    if isinstance(error, PgproofError):
+        return tell(error, json=json)
+    if isinstance(error, click.ClickException):
+        return tell(_usage(error), json=json)
+    if isinstance(error, click.Abort):
+        return tell(UsageError("there was no answer"), json=json)
+    return _tell_bug(error, json=json)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """What click found wrong with the command line, in our words."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"{context.command_path if context else 'pgproof'} --help shows what there is"
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _tell_bug(error: Exception, *, json: bool) -> int:
+    print(redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")  # noqa: T201 -- as above
+    kind = type(error).__name__
+    bug = PgproofError(
+        f"this is a bug of pgproof {__version__}: {kind}: {error}",
+        hint="please report it, with the lines above",
+    )
+    return tell(bug, json=json, code="bug")
