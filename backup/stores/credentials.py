@@ -1,0 +1,257 @@
+"""Whose keys open a bucket: finds out where keys come from, and gets them. Never prints one.
+
+Owns the order of the places, that of Amazon's own tools: the keys themselves, the environment, a web identity,
+a container's role, the credentials file, an instance's role. The SDK's providers do the fetching; here their
+failures become ours, without the addresses that they put into their messages, which hold tokens.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+import urllib3
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import (
+    AWSConfigProvider,
+    IamAwsProvider,
+    Provider,
+    StaticProvider,
+    WebIdentityProvider,
+)
+from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
+
+from backup.errors import AccessDenied, ConfigurationError, PgproofError, StoreUnreachable
+from backup.stores.addresses import KeyMode, KeySource
+
+Environ = Mapping[str, str]
+
+_LOOKED_FOR = (
+    "PGPROOF_S3_ACCESS_KEY, AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, "
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI"
+)
+_SERVER_FAULT = 500
+_STATUS = re.compile(r"status code (\d{3})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """A place that keys come from. `provider` is None for no keys at all."""
+
+    provider: Provider | None
+    place: str
+
+    def describe(self) -> str:
+        """Where the keys come from, for logs and doctor; no secret."""
+        return self.place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the finders look at."""
+
+    source: KeySource
+    environ: Environ
+    region: str | None
+
+
+def find_keys(source: KeySource, environ: Environ, *, region: str | None = None) -> Keys:
+    """The place that `source` names, or in mode `auto` the first that has keys. Asks no server yet.
+
+    Args:
+        source: the settings.
+        environ: of the process. The SDK reads the container's and instance's variables itself.
+        region: of the bucket, for the address of Amazon's token service.
+
+    Raises:
+        ConfigurationError: nothing is there.
+    """
+    if source.mode == "anonymous":
+        return Keys(provider=None, place="no keys (anonymous)")
+    asked = _Asked(source=source, environ=environ, region=region)
+    for mode, find in _FINDERS:
+        if source.mode in {"auto", mode}:
+            found = find(asked)
+            if found:
+                return found
+    if source.mode == "auto":
+        raise _nothing_found(asked)
+    raise ConfigurationError(f"no keys for S3 are found where PGPROOF_S3_CREDENTIALS={source.mode} looks for them")
+
+
+class _Fetched(Provider):
+    """Another provider, one thread at a time, its failures translated."""
+
+    def __init__(self, provider: Provider, failed: Callable[[Exception], PgproofError]) -> None:
+        self._provider = provider
+        self._failed = failed
+        self._lock = threading.Lock()
+
+    def retrieve(self) -> Credentials:
+        """The keys, fetched anew where they have expired."""
+        with self._lock:
+            try:
+                return self._provider.retrieve()
+            except (ValueError, KeyError, OSError, SyntaxError, HTTPError, configparser.Error) as error:
+                failure = self._failed(error)
+        raise failure  # outside the handler: the error's text and traceback may hold a token
+
+
+def _given(asked: _Asked) -> Keys | None:
+    source = asked.source
+    if not source.access_key or not source.secret_key:
+        return None
+    return _static(source.access_key, source.secret_key, source.session_token, "the settings")
+
+
+def _environment(asked: _Asked) -> Keys | None:
+    access, secret = asked.environ.get("AWS_ACCESS_KEY_ID"), asked.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access and not secret:
+        return None
+    if not access or not secret:
+        raise ConfigurationError("only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set")
+    token = asked.environ.get("AWS_SESSION_TOKEN")
+    return _static(SecretStr(access), SecretStr(secret), SecretStr(token) if token else None, "AWS_ACCESS_KEY_ID")
+
+
+def _static(access: SecretStr, secret: SecretStr, token: SecretStr | None, place: str) -> Keys:
+    provider = StaticProvider(
+        access.get_secret_value(), secret.get_secret_value(), token.get_secret_value() if token else None
+    )
+    return Keys(provider=provider, place=f"keys from {place}")
+
+
+def _web_identity(asked: _Asked) -> Keys | None:
+    file, role = asked.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"), asked.environ.get("AWS_ROLE_ARN")
+    if not file:
+        return None
+    region = asked.region or asked.environ.get("AWS_REGION") or asked.environ.get("AWS_DEFAULT_REGION")
+    regional = f"https://sts.{region}.amazonaws.com{'.cn' if region and region.startswith('cn-') else ''}"
+    endpoint = asked.source.sts_endpoint or (regional if region else "https://sts.amazonaws.com")
+    provider = WebIdentityProvider(
+        jwt_provider_func=lambda: {"access_token": _read_token(Path(file)), "expires_in": "0"},
+        sts_endpoint=endpoint,
+        role_arn=role,
+        role_session_name=asked.environ.get("AWS_ROLE_SESSION_NAME") or "pgproof",
+        http_client=_http(asked.source),
+    )
+    failed = _failures("the web identity token", f"the token service {endpoint}")
+    return Keys(provider=_Fetched(provider, failed), place=f"web identity {role or file}")
+
+
+def _read_token(file: Path) -> str:
+    """Read anew each time: whoever issues the token replaces it before it expires."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"the token in {file} (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read") from error
+
+
+def _container(asked: _Asked) -> Keys | None:
+    names = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    if not any(asked.environ.get(name) for name in names):
+        return None
+    failed = _failures("the container's role", "the container's credentials service")
+    return Keys(provider=_Fetched(_role_server(asked, None), failed), place="container role")
+
+
+def _file(asked: _Asked) -> Keys | None:
+    path = _credentials_file(asked.environ)
+    profile = asked.source.profile or asked.environ.get("AWS_PROFILE") or "default"
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path} is not a readable AWS credentials file") from None
+    if not parser.get(profile, "aws_access_key_id", fallback=None):
+        return None
+    failed = _failures(f"the profile {profile}", str(path))
+    provider = AWSConfigProvider(str(path), profile)
+    return Keys(provider=_Fetched(provider, failed), place=f"profile {profile} of {path}")
+
+
+def _instance(asked: _Asked) -> Keys | None:
+    if asked.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return None
+    endpoint = asked.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+    served = "the instance's metadata service"
+
+    def failed(error: Exception) -> PgproofError:
+        if asked.source.mode == "auto" and isinstance(error, (HTTPError, OSError)):
+            return _nothing_found(asked)
+        return _failures("the instance's role", served)(error)
+
+    endpoint = endpoint.rstrip("/") if endpoint else None
+    return Keys(provider=_Fetched(_role_server(asked, endpoint), failed), place="instance role")
+
+
+_Finder = Callable[[_Asked], Keys | None]
+_FINDERS: tuple[tuple[KeyMode, _Finder], ...] = (
+    ("keys", _given),
+    ("environment", _environment),
+    ("web-identity", _web_identity),
+    ("instance", _container),
+    ("file", _file),
+    ("instance", _instance),
+)
+
+
+def _role_server(asked: _Asked, endpoint: str | None) -> IamAwsProvider:
+    provider = IamAwsProvider(custom_endpoint=endpoint, http_client=_http(asked.source, near=True))
+    # It would prefer a web identity that the environment names, which the mode has ruled out.
+    provider._identity_file = None  # noqa: SLF001 - there is no parameter for it
+    return provider
+
+
+def _credentials_file(environ: Environ) -> Path:
+    named = environ.get("AWS_SHARED_CREDENTIALS_FILE")
+    return Path(named) if named else Path(environ.get("HOME") or "~").expanduser() / ".aws" / "credentials"
+
+
+def _http(source: KeySource, *, near: bool = False) -> urllib3.PoolManager:
+    """A client for servers that hand out keys; a `near` one is on the machine or is not there."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    try:
+        if source.ca_file:
+            context.load_verify_locations(source.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"the certificates in {source.ca_file} cannot be read", detail=str(error)) from error
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=1, read=5) if near else urllib3.Timeout(connect=10, read=30),
+        retries=urllib3.Retry(
+            total=1 if near else 3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], raise_on_status=False
+        ),
+        ssl_context=context,
+    )
+
+
+def _failures(what: str, server: str) -> Callable[[Exception], PgproofError]:
+    """How a failure to get keys is told. Of the error's text only an HTTP status is safe to repeat."""
+
+    def failed(error: Exception) -> PgproofError:
+        found = _STATUS.search(str(error))
+        if found and int(found[1]) < _SERVER_FAULT:
+            return AccessDenied(f"{server} refuses {what} (HTTP {found[1]})", hint="check the role and whom it trusts")
+        if found or isinstance(error, (HTTPError, OSError)):
+            said = f"HTTP {found[1]}" if found else type(error).__name__
+            return StoreUnreachable(f"{server} does not hand out keys for {what} ({said})")
+        return ConfigurationError(f"{server} has no usable keys for {what}")
+
+    return failed
+
+
+def _nothing_found(asked: _Asked) -> ConfigurationError:
+    metadata = "off" if asked.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true" else "does not answer"
+    return ConfigurationError(
+        "no keys for S3 are found",
+        detail=f"looked for {_LOOKED_FOR}, {_credentials_file(asked.environ)}, and an instance's role ({metadata})",
+        hint="set PGPROOF_S3_ACCESS_KEY and PGPROOF_S3_SECRET_KEY, or one of the others; "
+        "for a public bucket PGPROOF_S3_CREDENTIALS=anonymous",
+    )

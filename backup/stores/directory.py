@@ -1,0 +1,256 @@
+"""Backups in a directory: a key is a path below its root.
+
+Owns how a file becomes durable and visible at once: temporary name, fsync, rename, fsync of the folder. Files in
+the making are removed on failure, and never listed. Must not follow a key out of the root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable
+from backup.ports import StoredObject
+from backup.stores.keys import PARTIAL, check_key, check_prefix
+from backup.stream.readers import READ_SIZE, ByteReader
+
+_FILE_MODE = 0o640
+_FOLDER_MODE = 0o750
+
+_SYNC_EVERY = 64 << 20
+"""Bytes written between two syncs, so that the last one does not have to wait for gigabytes. A guess."""
+
+_MAKE_TRIES = 5
+"""How often a folder is made again that a concurrent delete removes as empty. A guess."""
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class DirectoryStore:
+    """A ports.Store in the folder `path`, which the first put makes where its parent exists."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+
+    @property
+    def url(self) -> str:
+        """The path."""
+        return str(self._root)
+
+    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+        """See ports.Store."""
+        path = self._path(key)
+        self._require_root()
+        with _translated(path.parent):
+            file, partial = self._start(path)
+        try:
+            with file:
+                _fill(file.fileno(), data, partial)
+            with _translated(path):
+                partial.replace(path)
+                self._sync_folders(path.parent)
+        except BaseException:
+            self._remove(partial)
+            raise
+        return self.stat(key)
+
+    @contextmanager
+    def open(self, key: str, /) -> Iterator[ByteReader]:
+        """See ports.Store. Who reads keeps the file that he opened, even while it is replaced."""
+        path = self._path(key)
+        self._require_root()
+        try:
+            with _translated(path):
+                file = path.open("rb", buffering=0)
+        except StoreUnreachable as error:
+            raise _missing(key, self.url, error) from error.__cause__
+        with file:
+            yield _FileReader(file.fileno(), path)
+
+    def stat(self, key: str, /) -> StoredObject:
+        """See ports.Store."""
+        path = self._path(key)
+        self._require_root()
+        try:
+            with _translated(path):
+                found = path.stat()
+        except StoreUnreachable as error:
+            raise _missing(key, self.url, error) from error.__cause__
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectMissing(f"{key} is not in {self.url}")
+        return _described(key, found)
+
+    def list(self, prefix: str, /) -> Iterator[StoredObject]:
+        """See ports.Store."""
+        check_prefix(prefix)
+        self._require_root()
+        yield from self._walk("", prefix)
+
+    def delete(self, key: str, /) -> None:
+        """See ports.Store. Folders that became empty go with it, up to the root."""
+        path = self._path(key)
+        self._require_root()
+        if path.is_dir():
+            return
+        with _translated(path), contextlib.suppress(*_ABSENT):
+            path.unlink()
+            _sync_folder(path.parent)
+        self._remove_empty(path.parent)
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+    def _require_root(self) -> None:
+        """Tell a folder that is not made yet from one whose disk is not there."""
+        with _translated(self._root):
+            if self._root.is_dir():
+                return
+            if self._root.exists():
+                raise StoreMissing(f"{self._root} is not a directory")
+            if not self._root.parent.is_dir():
+                raise StoreMissing(
+                    f"there is no directory {self._root.parent} to keep backups in",
+                    hint="create it, or mount the disk that should be there",
+                )
+
+    def _start(self, path: Path) -> tuple[_Writable, Path]:
+        partial = path.with_name(PARTIAL + uuid.uuid4().hex)
+        for _ in range(_MAKE_TRIES):
+            self._make_folders(path.parent)
+            with contextlib.suppress(FileNotFoundError):
+                return _Writable(partial), partial
+        raise StoreUnreachable(f"{path.parent} is removed by somebody as often as it is made")
+
+    def _make_folders(self, folder: Path) -> None:
+        for step in [*reversed([f for f in folder.parents if f.is_relative_to(self._root)]), folder]:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                step.mkdir(_FOLDER_MODE)
+
+    def _sync_folders(self, folder: Path) -> None:
+        while folder.is_relative_to(self._root):
+            _sync_folder(folder)
+            folder = folder.parent
+        with contextlib.suppress(PermissionError):  # the parent of the root need not be ours to read
+            _sync_folder(folder)
+
+    def _remove(self, partial: Path) -> None:
+        with contextlib.suppress(OSError):  # what is told is why there is something to remove
+            partial.unlink(missing_ok=True)
+        self._remove_empty(partial.parent)
+
+    def _remove_empty(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):  # not empty, or gone already
+            while folder != self._root:
+                folder.rmdir()
+                folder = folder.parent
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[StoredObject]:
+        """All objects below `folder` (empty, or ending in a slash); a folder sorts as its name with the slash."""
+        try:
+            with _translated(self._root / folder), os.scandir(self._root / folder) as entries:
+                names = sorted(f"{e.name}/" if e.is_dir() else e.name for e in entries if _is_visible(e.name))
+        except StoreUnreachable as error:
+            if isinstance(error.__cause__, _ABSENT):
+                return
+            raise
+        for key in (folder + name for name in names):
+            if key.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._walk(key, prefix)
+            elif key.startswith(prefix):
+                with contextlib.suppress(ObjectMissing):  # deleted since the folder was read
+                    yield self.stat(key)
+
+
+class _Writable(AbstractContextManager["_Writable"]):
+    """A new file that is open for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._file)
+
+    def fileno(self) -> int:
+        return self._file
+
+
+class _FileReader:
+    """An open file as a ByteReader."""
+
+    def __init__(self, file: int, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def read(self, size: int, /) -> bytes:
+        with _translated(self._path):
+            return os.read(self._file, size)
+
+
+def _fill(file: int, data: ByteReader, path: Path) -> None:
+    """Write all of `data`, and do not return before the disk has it. Only our own errors are translated."""
+    unsynced = 0
+    while piece := data.read(READ_SIZE):
+        view = memoryview(piece)
+        with _translated(path):
+            while view:
+                view = view[os.write(file, view) :]
+            unsynced += len(piece)
+            if unsynced >= _SYNC_EVERY:
+                os.fdatasync(file)
+                unsynced = 0
+    with _translated(path):
+        os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _is_visible(name: str) -> bool:
+    """Whether a file's name can be a step of a key: not one in the making, and text."""
+    return not name.startswith(PARTIAL) and name == os.fsencode(name).decode(errors="replace")
+
+
+def _described(key: str, found: os.stat_result) -> StoredObject:
+    """A new inode and a new time for each put: together they change with the content."""
+    return StoredObject(
+        key=key,
+        bytes=found.st_size,
+        etag=f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}",
+        modified=datetime.fromtimestamp(found.st_mtime, UTC),
+    )
+
+
+def _missing(key: str, url: str, error: StoreUnreachable) -> PgproofError:
+    """What a failure to open an object means: that it is missing, where that was the reason."""
+    return ObjectMissing(f"{key} is not in {url}") if isinstance(error.__cause__, _ABSENT) else error
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """The operating system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _REFUSED:
+            hint = "give the user that runs pgproof the right to write there"
+            raise AccessDenied(f"{path}: {reason.lower()}", hint=hint) from error
+        if error.errno in _FULL:
+            hint = f"make room on the disk of {path.parent}, or raise the quota or the limit on file sizes"
+            raise StoreUnreachable(f"no space for {path}: {reason.lower()}", hint=hint) from error
+        raise StoreUnreachable(f"{path}: {reason.lower()}") from error

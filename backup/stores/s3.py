@@ -1,0 +1,220 @@
+"""Backups in an S3 bucket.
+
+The fence to the MinIO SDK, together with its neighbours s3_upload, s3_download, s3_errors and credentials: nobody
+else imports minio or urllib3.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Protocol
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.error import S3Error
+
+from backup.errors import ConfigurationError, ObjectMissing
+from backup.ports import StoredObject
+from backup.stores.addresses import KeySource, Patience, S3Address
+from backup.stores.credentials import Keys, find_keys
+from backup.stores.keys import check_key, check_prefix
+from backup.stores.s3_download import Download
+from backup.stores.s3_errors import translated
+from backup.stores.s3_upload import MOST_PARTS, Upload, Written, check_written
+from backup.stream.readers import ByteReader
+
+PART_SIZE = 8 << 20
+"""Bytes of one request of an upload: with three of them under way, a put holds 40 MiB at most."""
+
+LEAST_PART_SIZE = 5 << 20
+"""S3 takes no smaller part but the last."""
+
+PARALLEL = 3
+"""Parts under way at a time: as fast as eight on a near server, at half the memory (tried)."""
+
+_RETRY_STATUS = (500, 502, 503, 504)
+
+
+class _Described(Protocol):
+    """What the SDK says of an object, in a list or alone."""
+
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def last_modified(self) -> datetime | None: ...
+
+
+class S3Store:
+    """A ports.Store in a bucket.
+
+    Args:
+        address: where.
+        keys: whose keys open it, from credentials.find_keys; by default the first that the environment has.
+        part_size: bytes of one request of an upload, 5 MiB at least; (parallel + 2) of them are held in memory.
+        parallel: requests of one upload at a time.
+        patience: time limits and retries.
+    """
+
+    def __init__(
+        self,
+        address: S3Address,
+        keys: Keys | None = None,
+        *,
+        part_size: int = PART_SIZE,
+        parallel: int = PARALLEL,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        if part_size < LEAST_PART_SIZE:
+            raise ConfigurationError(f"a part size of {part_size} bytes is too small for S3", hint="5 MiB is the least")
+        self._address = address
+        self._part_size = part_size
+        self._parallel = parallel
+        self._patience = patience
+        self.keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
+        self._client = _connect(address, self.keys, connections=parallel + 2, patience=patience)
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/prefix`."""
+        return self._address.url
+
+    @property
+    def max_object_size(self) -> int:
+        """Bytes of the largest object that every S3 server takes in parts of this size."""
+        return self._part_size * MOST_PARTS
+
+    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+        """See ports.Store."""
+        upload = Upload(
+            self._client,
+            self._address,
+            key,
+            self._name(key),
+            part_size=self._part_size,
+            parallel=self._parallel,
+            patience=self._patience,
+        )
+
+        def ask_again(written: Written) -> StoredObject:
+            stored = self.stat(key)
+            check_written(written, key=key, size=stored.bytes, etag=stored.etag)
+            return stored
+
+        return upload.run(data, ask_again)
+
+    def open(self, key: str, /) -> AbstractContextManager[ByteReader]:
+        """See ports.Store."""
+        return Download(self._client, self._address, key, self._name(key), patience=self._patience)
+
+    def stat(self, key: str, /) -> StoredObject:
+        """See ports.Store."""
+        name = self._name(key)
+        try:
+            with translated(self._address, key):
+                found = self._client.stat_object(self._address.bucket, name)
+        except ObjectMissing:
+            self._require_bucket()
+            raise
+        return _described(key, found)
+
+    def list(self, prefix: str, /) -> Iterator[StoredObject]:
+        """See ports.Store. Page by page, in the order of the server, which S3 promises to be that of the keys."""
+        start = self._start()
+        with translated(self._address):
+            found = self._client.list_objects(
+                self._address.bucket, prefix=start + check_prefix(prefix) or None, recursive=True
+            )
+            for item in found:
+                name = item.object_name or ""
+                if not name.endswith("/"):  # a folder that some console made
+                    yield _described(name.removeprefix(start), item)
+
+    def delete(self, key: str, /) -> None:
+        """See ports.Store."""
+        with translated(self._address, key):
+            self._client.remove_object(self._address.bucket, self._name(key))
+
+    def create_bucket(self) -> None:
+        """Make the bucket; one that is there already is no error. For the demo and tests: backups go where they may."""
+        with translated(self._address):
+            if not self._client.bucket_exists(self._address.bucket):
+                self._client.make_bucket(self._address.bucket)
+
+    def _start(self) -> str:
+        return f"{self._address.prefix}/" if self._address.prefix else ""
+
+    def _name(self, key: str) -> str:
+        return self._start() + check_key(key)
+
+    def _require_bucket(self) -> None:
+        """Tell a missing object from a missing bucket: the answer to HEAD has no body that would say it."""
+        with translated(self._address):
+            try:
+                exists = self._client.bucket_exists(self._address.bucket)
+            except S3Error as error:
+                if error.code == "AccessDenied":
+                    return
+                raise
+            if not exists:
+                next(self._client.list_objects(self._address.bucket), None)
+
+
+def _connect(address: S3Address, keys: Keys, *, connections: int, patience: Patience) -> Minio:
+    """A client of the SDK with our time limits, retries and certificates."""
+    retry = urllib3.Retry(
+        total=patience.retries,
+        backoff_factor=patience.backoff.total_seconds(),
+        status_forcelist=_RETRY_STATUS,
+        raise_on_status=False,
+    )
+    http = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=patience.connect.total_seconds(), read=patience.read.total_seconds()),
+        maxsize=connections,
+        retries=retry,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=_authorities(address),
+    )
+    with translated(address):
+        client = Minio(
+            address.host,
+            secure=address.is_secure,
+            region=address.region,
+            http_client=http,
+            credentials=keys.provider,
+        )
+    if address.path_style is not None:
+        if address.path_style:
+            client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the SDK has no hints there
+        else:
+            client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the SDK has no hints there
+    return client
+
+
+def _authorities(address: S3Address) -> str:
+    """The file of certificates to trust, read once so that a wrong one is said here and now."""
+    path = str(address.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the certificates in {path} cannot be read",
+            detail=str(error),
+            hint="PGPROOF_S3_CA_FILE names a file with one or more certificates in PEM form",
+        ) from error
+    return path
+
+
+def _described(key: str, found: _Described) -> StoredObject:
+    return StoredObject(
+        key=key,
+        bytes=found.size or 0,
+        etag=(found.etag or "").strip('"'),
+        modified=found.last_modified or datetime.fromtimestamp(0, UTC),
+    )
