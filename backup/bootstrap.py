@@ -1,1 +1,127 @@
-"""The only place that turns settings into objects."""
+"""The only place that turns settings into objects. Heavy adapters are imported where they are made."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backup.ports import Store
+from backup.settings import Settings, StoreSettings
+from backup.stream.volumes import Encoding
+
+if TYPE_CHECKING:
+    from backup.postgres.address import Address
+    from backup.postgres.clients import Client
+    from backup.postgres.dump import PgDumpEngine
+    from backup.postgres.restorer import PostgresRestorer
+    from backup.postgres.source import PostgresSource
+
+
+def now() -> datetime:
+    """The clock of every command."""
+    return datetime.now(UTC)
+
+
+def make_address(settings: Settings, *, override: str | None = None) -> Address:
+    """The database's address, or another one that `override` gives. Raises ConfigurationError where there is none."""
+    from backup.postgres.address import Address
+
+    return Address.parse(settings.database.conninfo if override is None else override)
+
+
+def make_store(settings: StoreSettings) -> Store:
+    """The store that these settings describe; nothing is asked of it yet."""
+    if not settings.is_s3:
+        from backup.stores.directory import DirectoryStore
+
+        return DirectoryStore(settings.directory)
+    from backup.stores.addresses import KeySource, S3Address
+    from backup.stores.credentials import find_keys
+    from backup.stores.s3 import S3Store
+
+    address = S3Address(
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        endpoint=settings.endpoint,
+        region=settings.region,
+        path_style=settings.path_style,
+        ca_file=settings.ca_file,
+    )
+    source = KeySource(
+        mode=settings.credentials,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        session_token=settings.session_token,
+        sts_endpoint=settings.sts_endpoint,
+        ca_file=settings.ca_file,
+    )
+    keys = find_keys(source, os.environ, region=settings.region)
+    return S3Store(address, keys, part_size=settings.part_size, parallel=settings.parallel)
+
+
+def make_source(settings: Settings) -> PostgresSource:
+    """The database that is backed up."""
+    from backup.postgres.source import PostgresSource
+
+    return PostgresSource(
+        address=make_address(settings),
+        clients=_clients(settings),
+        environ=os.environ,
+        connect_timeout=settings.database.connect_timeout,
+        filtered=make_engine(settings).filtered,
+    )
+
+
+def make_engine(settings: Settings) -> PgDumpEngine:
+    """The engine that dumps it."""
+    from backup.postgres.dump import DumpOptions, PgDumpEngine
+
+    dump = settings.dump
+    options = DumpOptions(
+        lock_wait_timeout=dump.lock_wait_timeout,
+        globals=dump.globals,
+        exclude_schemas=dump.exclude_schemas,
+        exclude_tables=dump.exclude_tables,
+        exclude_table_data=dump.exclude_table_data,
+    )
+    return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ)
+
+
+def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:
+    """How streams are written to a store."""
+    return Encoding(
+        compression=settings.dump.compression,
+        level=settings.dump.zstd_level,
+        threads=settings.dump.threads,
+        volume_size=settings.volume_size(store),
+    )
+
+
+def make_restorer(settings: Settings, *, address: str | None = None) -> PostgresRestorer:
+    """The way back, into the configured server or into the one at `address` (which may be empty: libpq's own)."""
+    from backup.postgres.restorer import PostgresRestorer, RestoreOptions
+
+    restore = settings.restore
+    options = RestoreOptions(
+        settings={
+            "synchronous_commit": restore.synchronous_commit,
+            "maintenance_work_mem": restore.maintenance_work_mem,
+        },
+        analyze=restore.analyze,
+        maintenance_database=settings.database.maintenance_db,
+        connect_timeout=settings.database.connect_timeout,
+    )
+    return PostgresRestorer(
+        address=make_address(settings, override=address),
+        clients=_clients(settings),
+        environ=os.environ,
+        options=options,
+    )
+
+
+def _clients(settings: Settings) -> tuple[Client, ...]:
+    from backup.postgres.clients import find_clients
+
+    return find_clients([Path(folder) for folder in settings.postgres.bin_dirs], os.environ)

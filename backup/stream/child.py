@@ -122,6 +122,10 @@ class Child:
         """The exit status, negative for a signal; None while it runs."""
         return self._process.poll()
 
+    def terminate(self) -> None:
+        """Ask it to end, without waiting; from any thread."""
+        self._process.terminate()
+
     def stop(self) -> None:
         """End it if it runs, and let go of the pipes. May be called more than once."""
         try:

@@ -1,0 +1,50 @@
+"""`pgproof list`: show the backups of a store."""
+
+from __future__ import annotations
+
+from backup.bootstrap import make_store
+from backup.cli.options import Invocation, command, option
+from backup.cli.output import Table
+from backup.cli.targets import named_target
+from backup.domain.sizes import show_seconds, show_size
+from backup.errors import NotFound
+from backup.logs import log
+from backup.workflow.back_up import summary
+from backup.workflow.catalog import Catalog
+
+_COLUMNS = ("id", "target", "status", "snapshot", "server", "dumped", "stored", "took")
+
+
+@command("list")
+@option("--all", "every_target", is_flag=True, envvar="PGPROOF_LIST_ALL", help="Of every target in the store.")
+def list_backups(invocation: Invocation, *, every_target: bool) -> None:
+    """Show the backups of a target, the newest first; without a target, of all that the store holds."""
+    store = make_store(invocation.store)
+    catalog = Catalog(store)
+    target = None if every_target else named_target(invocation)
+    listings = [catalog.listing(name) for name in ([target] if target else catalog.targets())]
+    backups = [backup for listing in listings for backup in reversed(listing.backups)]
+    broken = [problem for listing in listings for problem in listing.unreadable]
+    for backup_id, error in broken:
+        log.warning("this backup cannot be used", id=backup_id, reason=error.message, detail=error.detail)
+    if not backups and not broken:
+        of_target = f" of {target}" if target else ""
+        raise NotFound(f"no backup{of_target} in {store.url}", hint="pgproof backup makes one")
+    rows = [
+        (
+            backup.id,
+            backup.target,
+            backup.status,
+            backup.snapshot.time,
+            backup.database.server_version,
+            show_size(backup.raw_bytes),
+            show_size(backup.stored_bytes),
+            show_seconds(backup.duration),
+        )
+        for backup in backups
+    ]
+    unreadable = [{"id": backup_id, "error": error.message} for backup_id, error in broken]
+    invocation.emit(
+        {"store": store.url, "backups": [summary(backup) for backup in backups], "unreadable": unreadable},
+        Table(columns=_COLUMNS, rows=rows, right={"dumped", "stored", "took"}),
+    )

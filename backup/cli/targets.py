@@ -1,0 +1,51 @@
+"""Which target a command means, and which backup of it. Owns the order in which that is looked for."""
+
+from __future__ import annotations
+
+from backup.bootstrap import make_address, make_source, make_store
+from backup.cli.options import Invocation
+from backup.domain.ids import parse_reference, target_of_database
+from backup.domain.manifest import Manifest
+from backup.ports import Store
+from backup.workflow.catalog import Catalog
+
+
+def named_target(invocation: Invocation) -> str | None:
+    """The target that the settings name, or that the database's address does; the server is not asked."""
+    settings = invocation.settings
+    if settings.target:
+        return settings.target
+    if settings.database.url is None:
+        return None
+    database = make_address(settings).database
+    return target_of_database(database) if database else None
+
+
+def target_to_back_up(invocation: Invocation) -> str:
+    """The target of a new backup; where nothing names it, the server is asked for the database's name.
+
+    Raises:
+        PgproofError: it does not answer.
+    """
+    return named_target(invocation) or target_of_database(make_source(invocation.settings).database().name)
+
+
+def stored_target(invocation: Invocation, store: Store) -> str:
+    """The target whose backups are meant; where nothing names it, the store's only one.
+
+    Raises:
+        NotFound: the store holds none.
+        UsageError: it holds several.
+    """
+    return named_target(invocation) or Catalog(store).only_target()
+
+
+def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store]:
+    """The backup that a user means by BACKUP, and the store it is in.
+
+    Raises:
+        UsageError, NotFound, IntegrityFailed: see Catalog.find.
+    """
+    meant = parse_reference(reference)
+    store = make_store(invocation.store)
+    return Catalog(store).find(stored_target(invocation, store), meant), store

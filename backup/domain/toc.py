@@ -1,0 +1,226 @@
+"""The table of contents of a pg_dump archive, as pg_restore prints it: entries, and the choice of some. Pure.
+
+Two listings are read together: `pg_restore -l -v` has every entry with what it depends on; the script of
+`pg_restore -v -f - --section=pre-data --section=post-data` has the exact names and the SQL of all but the data.
+pg_restore prints a newline in a name as a space in both; only the SQL has it right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from backup.errors import NotFound
+
+_LINE = re.compile(r"(\d+); \d+ \d+ (.*)")
+_DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
+_HEADER = re.compile(
+    r"^--\n-- TOC entry (\d+) \(class \d+ OID \d+\)\n(?:-- Dependencies: [\d ]+\n)?"
+    r"-- Name: (.*); Type: (.*?); Schema: (.*?); Owner: (.*?)(?:; Tablespace: (.*))?\n(?:-- Data Pos: \d+\n)?--\n",
+    re.MULTILINE,
+)
+_DATA_KINDS = (
+    "TABLE DATA",
+    "SEQUENCE SET",
+    "BLOB METADATA",
+    "BLOB COMMENTS",
+    "BLOBS",
+    "BLOB",
+    "STATISTICS DATA",
+)
+_AFTER_DATA = frozenset(
+    {
+        "CHECK CONSTRAINT",
+        "CONSTRAINT",
+        "EVENT TRIGGER",
+        "FK CONSTRAINT",
+        "INDEX",
+        "INDEX ATTACH",
+        "MATERIALIZED VIEW DATA",
+        "POLICY",
+        "PUBLICATION",
+        "PUBLICATION TABLE",
+        "PUBLICATION TABLES IN SCHEMA",
+        "ROW SECURITY",
+        "RULE",
+        "STATISTICS",
+        "SUBSCRIPTION",
+        "SUBSCRIPTION TABLE",
+        "TRIGGER",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry. `schema` is `-` where there is none; `sql` is empty for data."""
+
+    number: int
+    kind: str
+    schema: str = "-"
+    name: str = ""
+    owner: str = ""
+    tablespace: str = ""
+    depends: tuple[int, ...] = ()
+    sql: str = ""
+
+    @property
+    def of_database(self) -> bool:
+        """Whether it speaks of the database as a whole: left out unless one restores with --create."""
+        return self.kind in {"DATABASE", "DATABASE PROPERTIES"} or (
+            self.schema == "-"
+            and self.name.startswith("DATABASE ")
+            and self.kind in {"ACL", "COMMENT", "SECURITY LABEL"}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Entries to restore, by number, and the foreign keys left out because their other table is not among them."""
+
+    numbers: frozenset[int]
+    cut_keys: tuple[str, ...]
+
+
+def parse(listing: str, script: str) -> tuple[Entry, ...]:
+    """The entries of an archive, in its order, from the two listings."""
+    detailed = {entry.number: entry for entry in _parse_script(script)}
+    entries: list[Entry] = []
+    for line in listing.splitlines():
+        if entries and (depends := _DEPENDS.fullmatch(line)):
+            entries[-1] = replace(entries[-1], depends=tuple(map(int, depends[1].split())))
+        elif match := _LINE.match(line):
+            number = int(match[1])
+            kind = next((kind for kind in _DATA_KINDS if match[2].startswith(kind + " ")), "")
+            entries.append(detailed.get(number) or Entry(number=number, kind=kind or match[2].split(" ", 1)[0]))
+    return tuple(entries)
+
+
+def _parse_script(script: str) -> Iterable[Entry]:
+    headers = list(_HEADER.finditer(script))
+    ends = [header.start() for header in headers[1:]] + [len(script)]
+    for header, end in zip(headers, ends, strict=True):
+        number, name, kind, schema, owner, tablespace = header.groups()
+        yield Entry(
+            number=int(number),
+            kind=kind,
+            schema=schema,
+            name=name,
+            owner=owner,
+            tablespace=tablespace or "",
+            sql=script[header.end() : end],
+        )
+
+
+def find_tables(entries: Iterable[Entry], wanted: Collection[str]) -> dict[int, str]:
+    """The tables that a user names, by number: `table` or `schema.table`, quoted or not.
+
+    Raises:
+        NotFound: the archive has no such table, or several; names the nearest.
+    """
+    tables = {entry.number: entry for entry in entries if entry.kind == "TABLE"}
+    found: dict[int, str] = {}
+    for text in wanted:
+        hits = [entry for entry in tables.values() if text in _spellings(entry)]
+        if len(hits) > 1:
+            names = ", ".join(f"{entry.schema}.{entry.name}" for entry in hits)
+            raise NotFound(f"{text!r} means several tables: {names}", hint="give the schema too: schema.table")
+        if not hits:
+            known = [f"{entry.schema}.{entry.name}" for entry in tables.values()]
+            bare = {entry.name: f"{entry.schema}.{entry.name}" for entry in tables.values()}
+            near = [*get_close_matches(text, known, n=3), *(bare[n] for n in get_close_matches(text, bare, n=2))]
+            raise NotFound(
+                f"the backup has no table {text!r}",
+                hint=f"did you mean {', '.join(dict.fromkeys(near))}?"
+                if near
+                else "pgproof show lists nothing like it",
+            )
+        found[hits[0].number] = f"{hits[0].schema}.{hits[0].name}"
+    return found
+
+
+def _spellings(entry: Entry) -> set[str]:
+    quoted = ['"' + part.replace('"', '""') + '"' for part in (entry.schema, entry.name)]
+    return {
+        entry.name,
+        quoted[1],
+        f"{entry.schema}.{entry.name}",
+        f"{quoted[0]}.{quoted[1]}",
+        f"{entry.schema}.{quoted[1]}",
+        f"{quoted[0]}.{entry.name}",
+    }
+
+
+def select(entries: Iterable[Entry], tables: Collection[int]) -> Selection:
+    """All of pre-data; then of the chosen tables and their partitions: rows, owned sequences, indexes and the rest.
+
+    An entry after the data belongs to the tables that it depends on, itself or through another such entry. One that
+    needs a table which is not loaded is left out; where it is a foreign key, it is named.
+    """
+    everything = {entry.number: entry for entry in entries}
+    chosen = _with_partitions(everything.values(), set(tables))
+    sequences = {e.number for e in everything.values() if e.kind == "SEQUENCE" and chosen.intersection(e.depends)}
+    numbers: set[int] = set()
+    cut: list[str] = []
+    memory: dict[int, frozenset[int]] = {}
+    for entry in everything.values():
+        if entry.kind in _DATA_KINDS:
+            wanted = entry.kind in {"TABLE DATA", "SEQUENCE SET", "STATISTICS DATA"}
+            keep = wanted and bool((chosen | sequences).intersection(entry.depends))
+        elif _is_after_data(entry, everything):
+            needed = _tables(entry, everything, memory)
+            keep = bool(needed) and needed <= chosen
+            if entry.kind == "FK CONSTRAINT" and not keep and needed & chosen:
+                cut.append(f"{entry.schema}.{entry.name}")
+        else:
+            keep = True
+        if keep:
+            numbers.add(entry.number)
+    return Selection(numbers=frozenset(numbers), cut_keys=tuple(cut))
+
+
+def _with_partitions(entries: Iterable[Entry], chosen: set[int]) -> set[int]:
+    """`chosen` and all partitions below them: a TABLE ATTACH depends on the partition and on its parent."""
+    attached = [entry for entry in entries if entry.kind == "TABLE ATTACH"]
+    tables = {entry.number: entry for entry in entries if entry.kind == "TABLE"}
+    grown = True
+    while grown:
+        below = {
+            number
+            for entry in attached
+            for number in entry.depends
+            if chosen.intersection(entry.depends) and number in tables and _is(tables[number], entry)
+        }
+        grown = not below <= chosen
+        chosen = chosen | below
+    return chosen
+
+
+def _is(table: Entry, attach: Entry) -> bool:
+    """Whether `attach` hangs this very table below another: it bears the partition's name."""
+    return (table.schema, table.name) == (attach.schema, attach.name)
+
+
+def _is_after_data(entry: Entry, everything: Mapping[int, Entry]) -> bool:
+    if entry.kind in {"COMMENT", "ACL", "SECURITY LABEL"}:
+        return any(number in everything and _is_after_data(everything[number], everything) for number in entry.depends)
+    return entry.kind in _AFTER_DATA
+
+
+def _tables(entry: Entry, everything: Mapping[int, Entry], memory: dict[int, frozenset[int]]) -> frozenset[int]:
+    """The tables that an entry cannot do without."""
+    if entry.number not in memory:
+        memory[entry.number] = frozenset()  # ends a circle; pg_dump broke it already
+        found: set[int] = set()
+        for number in entry.depends:
+            other = everything.get(number)
+            if other is None:
+                continue
+            if other.kind in {"TABLE", "MATERIALIZED VIEW", "VIEW", "FOREIGN TABLE"}:
+                found.add(number)
+            elif other.kind == "SEQUENCE" or _is_after_data(other, everything):
+                found |= _tables(other, everything, memory)
+        memory[entry.number] = frozenset(found)
+    return memory[entry.number]

@@ -1,0 +1,134 @@
+"""A pg_dump archive that is read through pg_restore: what is in it, without its data.
+
+Owns the head, the first bytes that hold the table of contents, and how large it may be. All that is known of an
+archive comes from pg_restore's own words. Must not connect to a server.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup.domain.toc import Entry, parse
+from backup.errors import IntegrityFailed
+from backup.ports import OpenDump
+from backup.postgres.clients import Client
+from backup.stream.child import Child
+from backup.stream.readers import READ_SIZE, ByteReader, read_exactly
+
+HEAD_LIMIT = 64 << 20
+"""Bytes of a table of contents that may be kept in a file; 5,000 tables make about 5 MiB."""
+
+_FIRST_HEAD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """An archive of which pg_restore can be asked.
+
+    Attributes:
+        folder: a temporary one, that lasts as long as the archive is open.
+        head: a file that begins like the archive and holds its table of contents; None where that is too large,
+            then the dump is read from its start for each question.
+    """
+
+    client: Client
+    folder: Path
+    head: Path | None
+    open_dump: OpenDump
+    environ: Mapping[str, str]
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries with their SQL.
+
+        Raises:
+            IntegrityFailed: pg_restore cannot read it.
+        """
+        script = self._ask("--verbose", "--create", "--section=pre-data", "--section=post-data", "--file=-")
+        return parse(self._ask("--list", "--verbose"), script)
+
+    def _ask(self, *arguments: str) -> str:
+        """What pg_restore prints of the table of contents."""
+        argv = [self.client.program("pg_restore"), *arguments, *([str(self.head)] if self.head else [])]
+        answer: list[bytes] = []
+        with Child(argv, env=self.environ, stdin=self.head is None, stdout=True) as child:
+            collector = threading.Thread(target=_collect, args=(child, answer), daemon=True)
+            collector.start()
+            if self.head is None:
+                with self.open_dump() as dump:
+                    feed(child, dump)
+            collector.join()
+            if child.wait():
+                raise IntegrityFailed("the archive's table of contents cannot be read", detail=child.stderr_tail)
+        return b"".join(answer).decode(errors="replace")
+
+
+def _collect(child: Child, answer: list[bytes]) -> None:
+    while data := child.read(READ_SIZE):
+        answer.append(data)
+
+
+def feed(child: Child, source: ByteReader) -> bool:
+    """Give `source` to a child's standard input until either ends; tells whether `source` did."""
+    while data := source.read(READ_SIZE):
+        if not child.write(data):
+            return False
+    child.close_stdin()
+    return True
+
+
+@contextmanager
+def open_archive(
+    open_dump: OpenDump, client: Client, environ: Mapping[str, str], *, head_limit: int = HEAD_LIMIT
+) -> Iterator[Archive]:
+    """An archive, its head kept in a temporary file while the context lasts.
+
+    Raises:
+        IntegrityFailed: it is no archive, or what `open_dump`'s reader raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="pgproof-") as folder:
+        head = Path(folder, "head.pgc")
+        kept = _keep_head(open_dump, client, environ, head, head_limit)
+        yield Archive(
+            client=client, folder=Path(folder), head=head if kept else None, open_dump=open_dump, environ=environ
+        )
+
+
+def _keep_head(open_dump: OpenDump, client: Client, environ: Mapping[str, str], head: Path, limit: int) -> bool:
+    """Write so much of the archive that pg_restore can list it; False where that is more than `limit` bytes."""
+    size = min(_FIRST_HEAD, limit)
+    with open_dump() as dump, head.open("wb") as file:
+        while True:
+            wanted = size - file.tell()
+            data = read_exactly(dump, wanted)
+            file.write(data)
+            file.flush()
+            complaint = _complaint([client.program("pg_restore"), "--list", str(head)], environ)
+            if complaint is None:
+                return True
+            if len(data) < wanted:
+                raise IntegrityFailed("the archive has no whole table of contents", detail=complaint)
+            if size >= limit:
+                return False
+            size = min(size * 2, limit)
+
+
+def _complaint(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
+    with Child(argv, env=environ) as child:
+        return child.stderr_tail if child.wait() else None
+
+
+def read_through(client: Client, dump: ByteReader, environ: Mapping[str, str]) -> None:
+    """Let pg_restore turn all of an archive into SQL, to nowhere: it notices every cut.
+
+    Raises:
+        IntegrityFailed: it does not read to its end, or what `dump` raises.
+    """
+    with Child([client.program("pg_restore"), "--file=/dev/null"], env=environ, stdin=True) as child:
+        feed(child, dump)
+        if child.wait():
+            raise IntegrityFailed("the archive does not read to its end", detail=child.stderr_tail)

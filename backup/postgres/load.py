@@ -1,0 +1,124 @@
+"""pg_restore at work against a server: its command lines, and how its complaints are judged.
+
+The one complaint that is tolerated: pg_restore 17 and newer sets transaction_timeout, which an older server does not
+know. Everything else stops it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backup.errors import PgproofError, RestoreFailed
+from backup.postgres.address import Address
+from backup.postgres.archive import feed
+from backup.postgres.clients import Client
+from backup.stream.child import Child
+from backup.stream.readers import READ_SIZE, ByteReader
+
+_TIMEOUT_SINCE = 17
+_HARMLESS = "Command was: SET transaction_timeout = 0;"
+_IGNORED = re.compile(r"errors ignored on restore: (\d+)")
+_DATA_TROUBLE = re.compile(r"COPY|input file|out of memory|invalid|corrupt|unexpected|end of file", re.IGNORECASE)
+_SETTLED = re.compile(r"^(pg_restore: (while |from TOC|warning: ))|^pg_restore: $")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """pg_restore of one client into one database.
+
+    Attributes:
+        address: of the database, its settings for the load included.
+        server: major version of the server.
+        arguments: for every call, as `--no-owner`.
+    """
+
+    client: Client
+    address: Address
+    server: int
+    environ: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def knows_less(self) -> bool:
+        """Whether the server does not know what this pg_restore sets first."""
+        return self.client.major >= _TIMEOUT_SINCE > self.server
+
+    def run(self, arguments: Sequence[str], source: ByteReader | None = None) -> None:
+        """Run it, with `source` as its archive or a file among the arguments.
+
+        Raises:
+            RestoreFailed: it complained.
+            PgproofError: what `source` raises; where pg_restore stumbles over damaged bytes, that is the reason told.
+        """
+        argv = [
+            self.client.program("pg_restore"),
+            "--no-password",
+            *(() if self.knows_less else ("--exit-on-error",)),
+            *self.arguments,
+            f"--dbname={self.address.argument()}",
+            *arguments,
+        ]
+        judge = _Judge()
+        with Child(
+            argv, env=self.address.environment(self.environ), stdin=source is not None, on_stderr=judge.hear
+        ) as child:
+            judge.child = child
+            if source is not None:
+                feed(child, source)
+            status = child.wait()
+        if source is not None and (status == 0 or _DATA_TROUBLE.search(child.stderr_tail)):
+            while source.read(READ_SIZE):  # to the end, where the checks of the whole are made
+                continue
+        judge.decide(status, child.stderr_tail, tolerant=self.knows_less)
+
+
+class _Judge:
+    """Hears pg_restore's complaints as they come, and stops it at the first that is not harmless."""
+
+    def __init__(self) -> None:
+        self.child: Child | None = None
+        self._harmless = 0
+        self._harmful = False
+
+    def hear(self, line: str) -> None:
+        if line.startswith("Command was: "):
+            if line == _HARMLESS:
+                self._harmless += 1
+                return
+        elif "error: " not in line or "could not execute query" in line:
+            return
+        self._harmful = True
+        if self.child:
+            self.child.terminate()
+
+    def decide(self, status: int, said: str, *, tolerant: bool) -> None:
+        ignored = _IGNORED.search(said)
+        excused = tolerant and not self._harmful and ignored and int(ignored[1]) == self._harmless
+        if status == 0 or (status == 1 and excused):
+            return
+        raise _failure(said, status)
+
+
+def _failure(said: str, status: int) -> PgproofError:
+    """The first real complaint of pg_restore, with the statement it was about."""
+    lines = [line for line in said.splitlines() if line.strip() and not _SETTLED.match(line)]
+    start = next(
+        (i for i, line in enumerate(lines) if "error: " in line and "transaction_timeout" not in line), len(lines)
+    )
+    words = [line for line in lines[start:] if line != _HARMLESS][:12]
+    first = re.sub(r"^pg_restore: error: (could not execute query: )?", "", words[0]) if words else f"status {status}"
+    return RestoreFailed(f"pg_restore stopped: {first}", detail="\n".join(words[1:]) or None, hint=_advice(said))
+
+
+def _advice(said: str) -> str | None:
+    if "permission denied" in said or "must be" in said:
+        return "restore as a superuser or as the owner of the objects, or see --no-owner and --no-privileges"
+    if "No space left" in said or "could not extend" in said:
+        return "the server's disk is full"
+    if "because other objects depend on it" in said:
+        return "restore into a new database (without --in-place), or drop what is newer than the backup"
+    if "out of shared memory" in said:
+        return "raise max_locks_per_transaction on the server, or restore into a new database"
+    return None

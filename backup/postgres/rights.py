@@ -1,0 +1,144 @@
+"""Owners and grants of an archive against the roles of a server: what can come back, by whom, and in which order.
+
+A superuser lets pg_restore set everything as it goes. Any other role becomes the owner of all first; then, when the
+load is done, each owner and grant that it may set is set, and each that the server refuses is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from backup.domain.sql import identifier, quote_identifier, roles_in, statements
+from backup.domain.toc import Entry
+from backup.errors import RestoreFailed
+from backup.postgres.connection import Connection
+from backup.postgres.target import Target, listed
+
+_GRANTS = {"ACL", "DEFAULT ACL"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What becomes of owners and grants.
+
+    Attributes:
+        arguments: for pg_restore.
+        skipped: numbers of entries that pg_restore must not carry out.
+        afterwards: statements to carry out one by one when the load is done.
+        notes: what is left out, for people.
+    """
+
+    arguments: tuple[str, ...]
+    skipped: frozenset[int]
+    afterwards: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def plan_rights(entries: Sequence[Entry], target: Target, *, owner: bool, privileges: bool) -> Rights:
+    """Decide for the entries that will be restored.
+
+    Raises:
+        RestoreFailed: roles are missing that were not waved off; names them all.
+    """
+    _refuse_missing(entries, target, owner=owner, privileges=privileges)
+    arguments = [*(() if owner else ("--no-owner",)), *(() if privileges else ("--no-privileges",))]
+    if target.superuser:
+        return Rights(arguments=tuple(arguments), skipped=frozenset(), afterwards=(), notes=())
+    local = [entry for entry in entries if not entry.of_database]
+    comments = [e for e in local if e.kind == "COMMENT" and e.name.startswith("EXTENSION ")]
+    notes = [f"comment on {e.name.lower()} left out, it is not ours" for e in comments]
+    owners = list(_owner_statements(local, target)) if owner else []
+    lost = {e.owner for e in local if e.owner} - target.settable if owner else set()
+    if lost:
+        notes.append(f"objects of {listed(lost)} will belong to {target.user}, which is no member of them")
+    grants = [text for e in local if e.kind in _GRANTS for text in _grants(e)] if privileges else []
+    return Rights(
+        arguments=("--no-owner", "--no-privileges"),
+        skipped=frozenset(entry.number for entry in comments),
+        afterwards=(*owners, *grants),
+        notes=tuple(notes),
+    )
+
+
+def apply_afterwards(connection: Connection, wanted: Iterable[str]) -> Iterator[str]:
+    """Carry out each statement; yields a note for each that the server refuses."""
+    for statement in wanted:
+        try:
+            connection.execute(statement.encode())
+        except psycopg.OperationalError:
+            raise  # the line broke: nothing after it would work either
+        except psycopg.Error as error:
+            said = str(error).splitlines()[0]
+            yield f"not done: {' '.join(statement.split())[:200]} ({said})"
+
+
+def _owner_statements(entries: Iterable[Entry], target: Target) -> Iterator[str]:
+    for entry in entries:
+        if not entry.owner or entry.owner == target.user or entry.owner not in target.settable:
+            continue
+        for text, tokens in statements(entry.sql):
+            if tokens[0].upper() == "ALTER" and [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]:
+                yield text
+
+
+def _grants(entry: Entry) -> Iterator[str]:
+    """The grants of an entry. Those that another grantor made are written between two changes of session user."""
+    other = False
+    for text, tokens in statements(entry.sql):
+        words = [token.upper() for token in tokens[:3]]
+        if words[1:] == ["SESSION", "AUTHORIZATION"]:
+            other = words[0] == "SET" and tokens[-1].upper() != "DEFAULT"
+        elif not other and words[0] in {"GRANT", "REVOKE", "ALTER"}:
+            yield text
+
+
+def _refuse_missing(entries: Sequence[Entry], target: Target, *, owner: bool, privileges: bool) -> None:
+    missing: set[str] = set()
+    firmly: set[str] = set()
+    for entry in entries:
+        if (entry.kind in _GRANTS and not privileges) or entry.kind == "DATABASE PROPERTIES":
+            continue
+        for _, tokens in statements(entry.sql):
+            is_owner = [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]
+            if is_owner and not owner:
+                continue
+            lacking = roles_in(tokens) - target.roles
+            missing |= lacking
+            if entry.kind not in _GRANTS and not is_owner:
+                firmly |= lacking
+    if missing:
+        creating = "\n".join(f"CREATE ROLE {quote_identifier(role)};" for role in sorted(missing))
+        ways = "or restore with --no-owner --no-privileges\n" if not firmly else ""
+        raise RestoreFailed(
+            f"the server lacks {len(missing)} roles that the backup needs: {listed(missing, 50)}"
+            if len(missing) > 1
+            else f"the server lacks the role that the backup needs: {listed(missing)}",
+            hint=f"create them first (the globals part of the backup has their settings), {ways}{creating}",
+        )
+
+
+def refuse_missing_extensions(entries: Iterable[Entry], target: Target) -> None:
+    """Find extensions that the server cannot create.
+
+    Raises:
+        RestoreFailed: there are some; names them all.
+    """
+    missing = {entry.name for entry in entries if entry.kind == "EXTENSION"} - target.extensions
+    if missing:
+        raise RestoreFailed(
+            f"the server does not have the extension {listed(missing, 50)}",
+            hint=f"install the package that brings it for PostgreSQL {target.major}",
+        )
+
+
+def database_owner(entries: Iterable[Entry]) -> str | None:
+    """The role that owned the database, where the archive says it."""
+    for entry in entries:
+        if entry.kind == "DATABASE":
+            for _, tokens in statements(entry.sql):
+                if [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]:
+                    return identifier(tokens[-1])
+    return None
