@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from backup.domain.checks import Check, failed
 from backup.domain.manifest import Database
 from backup.domain.sizes import show_size
-from backup.errors import ConfigurationError, PgproofError
+from backup.errors import ConfigurationError, Interrupted, PgproofError
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
@@ -27,7 +27,7 @@ _ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate
 def check_source(
     address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool
 ) -> Iterator[Check]:
-    """Every check of a database, as it is made. A `fail` of the connection, the line or the versions ends them.
+    """Every check of a database, as it is made. A `fail` of the connection or of the line ends them.
 
     Args:
         address: as the user gave it.
@@ -39,10 +39,9 @@ def check_source(
     yield _address(address, direct)
     try:
         with connect(direct, connect_timeout=connect_timeout) as connection:
-            for check in _checks(direct, connection, clients, connect_timeout=connect_timeout, filtered=filtered):
-                yield check
-                if check.verdict == "fail" and check.error is ConfigurationError:
-                    return
+            yield from _checks(direct, connection, clients, connect_timeout=connect_timeout, filtered=filtered)
+    except Interrupted:
+        raise
     except PgproofError as error:
         yield _no_connection(error)
 
@@ -53,7 +52,10 @@ def _checks(
     info = connection.info
     place = info.host if info.host.startswith(("/", "@")) else f"{info.host}:{info.port}"
     yield Check(name="connection", verdict="ok", message=f"as {info.user} to {info.dbname} at {place}")
-    yield check_line(pin(address, connection), connection, connect_timeout=connect_timeout)
+    line = check_line(pin(address, connection), connection, connect_timeout=connect_timeout)
+    yield line
+    if line.verdict == "fail":
+        return
     yield _encryption(connection)
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     connection.execute("SET LOCAL search_path = pg_catalog")

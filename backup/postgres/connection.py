@@ -62,12 +62,16 @@ def connect(address: Address, *, connect_timeout: int = 10, patient: bool = True
 
 def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
     for attempt in stamina.retry_context(
-        on=lambda error: isinstance(error, PgproofError) and error.retryable, attempts=attempts, timeout=_PATIENCE
+        on=lambda error: isinstance(error, DatabaseUnreachable) and error.retryable,
+        attempts=attempts,
+        timeout=_PATIENCE,
     ):
         with attempt:
             try:
                 return psycopg.connect(
-                    address.conninfo(connect_timeout=str(connect_timeout), application_name="pgproof"),
+                    address.conninfo(
+                        connect_timeout=str(connect_timeout), application_name="pgproof", client_encoding="UTF8"
+                    ),
                     autocommit=True,
                     prepare_threshold=None,
                 )

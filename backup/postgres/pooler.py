@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from psycopg.pq import ExecStatus
 
 from backup.domain.checks import Check
-from backup.errors import ConfigurationError, DatabaseUnreachable, PgproofError
+from backup.errors import AccessDenied, ConfigurationError, DatabaseUnreachable, PgproofError
 from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect
 
@@ -67,7 +67,7 @@ def _judge(between: _Between, who: str) -> Check:
     """What is known to stand in between is harmless where it keeps our sessions, and useless where it does not."""
     try:
         shared = _is_shared(between)
-    except PgproofError as error:
+    except (DatabaseUnreachable, AccessDenied) as error:
         return _fail(
             f"{who} stands in between and gives us no second session: {error.detail or error.message}",
             hint="give the server's own host and port, or raise the size of the pool: a backup takes two at once",
@@ -113,12 +113,12 @@ def _ask_pgbouncer(between: _Between) -> str | None:
             row = console.execute("SHOW VERSION").fetchone()
             if row and str(row[0]).startswith("PgBouncer"):
                 return str(row[0])
-    except PgproofError:
+    except (DatabaseUnreachable, AccessDenied):
         pass  # no such database, or not for us: the next question needs no right
     try:
         with _another(between, options="-c geqo=on"):
             return None
-    except PgproofError as error:
+    except (DatabaseUnreachable, AccessDenied) as error:
         return "PgBouncer" if refuses_options(error) else None
 
 
