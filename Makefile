@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests run in this many processes; the servers of each are its own.
 WORKERS ?= 2
 
-.PHONY: install demo test check format clean
+.PHONY: help install demo test check docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -30,6 +30,9 @@ check: install  ## Format, lint, types, import contracts, docs drift
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --quiet tests/docs
+
+docs: install  ## Write the pages that are made from the program
+	$(BIN)/python -m tests.docs.generate
 
 format: install  ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .

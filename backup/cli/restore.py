@@ -13,8 +13,9 @@ from backup.cli.targets import find_backup
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
 from backup.errors import UsageError
-from backup.logs import log
+from backup.logs import hide, log
 from backup.ports import RestoreChoice, RestorePlan, RestoreReport
+from backup.settings.model import passwords
 from backup.workflow.restore import plan_restore
 from backup.workflow.restore import restore as restore_backup
 
@@ -90,7 +91,10 @@ def restore(
     BACKUP is an id, `latest`, or a time: the newest backup at or before it. The dump is streamed from the store and
     checked on its way. Whatever goes wrong, no half database is left.
     """
+    if in_place and into:
+        raise UsageError("--into and --in-place exclude each other")
     found, store = find_backup(invocation, backup)
+    hide(passwords(target_url or ""))
     choice = RestoreChoice(
         into=into or _default_name(found),
         tables=tables,
@@ -99,8 +103,6 @@ def restore(
         privileges=not no_privileges,
         jobs=invocation.settings.restore.jobs,
     )
-    if in_place and into:
-        raise UsageError("--into and --in-place exclude each other")
     restorer = make_restorer(invocation.settings, address=target_url)
     if dry_run or in_place:
         plan = plan_restore(found, store, restorer, choice)

@@ -108,6 +108,7 @@ class SnapshotMark:
 class Manifest:
     """A finished backup. `seconds` are durations by phase; `filtered` says that a filter left things out."""
 
+    format: int = FORMAT
     id: str
     target: str
     status: Status
@@ -118,7 +119,6 @@ class Manifest:
     finished: datetime
     parts: tuple[Part, ...]
     pgproof: str
-    format: int = FORMAT
     filtered: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)

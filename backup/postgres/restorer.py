@@ -64,10 +64,7 @@ class _Job:
     notes: tuple[str, ...]
     address: Address
     connection: Connection
-
-    @property
-    def database(self) -> str:
-        return self.connection.info.dbname if self.choice.in_place else self.choice.into
+    database: str
 
     @property
     def listed_entries(self) -> tuple[Entry, ...] | None:
@@ -147,6 +144,7 @@ class PostgresRestorer:
                     notes=(*notes, *rights.notes),
                     address=pin(self.address, connection),
                     connection=connection,
+                    database=connection.info.dbname if choice.in_place else choice.into,
                 )
 
     @contextmanager
@@ -192,11 +190,11 @@ class PostgresRestorer:
                 loader.run(section, dump)
 
     def _replace_objects(self, job: _Job, seconds: dict[str, float]) -> Iterator[str]:
-        loader = self._loader(job, job.connection.info.dbname)
+        loader = self._loader(job, job.database)
         with _timed(seconds, "load"), job.archive.open_dump() as dump:
             loader.run(["--clean", "--if-exists", "--single-transaction", *_list_option(job)], dump)
         with _timed(seconds, "finish"):
-            yield from self._finish(job, job.connection.info.dbname)
+            yield from self._finish(job, job.database)
 
     def _finish(self, job: _Job, database: str) -> Iterator[str]:
         """Owners and grants that pg_restore was not to set, and the planner's statistics."""
