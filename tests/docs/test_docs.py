@@ -1,0 +1,107 @@
+"""The pages say what the program does: nothing missing, nothing of yesterday."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from backup import errors
+from backup.cli import commands
+from backup.cli.commands import option_variables
+from backup.errors import Interrupted, PgproofError
+from backup.settings.leaves import leaves
+from tests.docs.generate import DOCS, pages
+
+ROOT = DOCS.parent
+PROSE = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+OTHER_NAMES = {"PGPROOF_CONFIG"}
+
+
+def everything_written() -> str:
+    return "\n".join(page.read_text() for page in PROSE)
+
+
+def every_failure() -> list[type[PgproofError]]:
+    found = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, PgproofError)]
+    return [each for each in found if each not in {PgproofError, Interrupted}]
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_a_generated_page_is_current(name: str) -> None:
+    assert (DOCS / name).read_text() == pages()[name], "run `make docs`"
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_every_command_and_option_is_in_the_docs(name: str) -> None:
+    written = everything_written()
+    assert f"pgproof {name}" in written
+    for parameter in commands.load(name).params:
+        for spelling in (*parameter.opts, *parameter.secondary_opts):
+            if isinstance(parameter, click.Option):
+                assert spelling in written
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_every_option_has_an_environment_variable_that_help_shows(name: str) -> None:
+    command = commands.load(name)
+    context = click.Context(command)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            record = parameter.get_help_record(context)
+            assert record, parameter.opts
+            assert "PGPROOF_" in record[1], parameter.opts
+
+
+@pytest.mark.parametrize("name", commands.names())
+def test_every_command_has_a_line_in_the_help(name: str) -> None:
+    assert re.fullmatch(r"[A-Z].{8,70}\.", commands.short_help(name))
+
+
+def test_every_command_module_is_in_the_table() -> None:
+    shared = {"__init__", "main", "commands", "options", "output", "progress"}
+    modules = {file.stem for file in Path(commands.__file__).parent.glob("*.py")} - shared
+    named = {module.rpartition(".")[2] for module in commands.TABLE.values()}
+    with_a_command = {
+        each for each in modules if "@command(" in (Path(commands.__file__).parent / f"{each}.py").read_text()
+    }
+    assert with_a_command <= named
+
+
+def known_variables() -> set[str]:
+    ours = {each.env.name for each in leaves() if each.env.name}
+    in_files = {f"{each.env.name}_FILE" for each in leaves() if each.env.name and each.secret}
+    return ours | in_files | option_variables() | OTHER_NAMES
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_variable_in_the_docs_exists(page: Path) -> None:
+    named = set(re.findall(r"\bPGPROOF_[A-Z0-9_]*[A-Z0-9]\b(?!_)", page.read_text()))
+    assert named <= known_variables()
+
+
+def test_every_variable_is_in_the_docs() -> None:
+    written = everything_written()
+    assert [name for name in sorted(known_variables()) if name not in written] == []
+
+
+def table_of_exit_codes() -> set[tuple[int, str, bool]]:
+    rows = re.findall(
+        r"^\| (\d+) \| `(\w+)` \| [^|]+ \| (yes|no) \|$", (DOCS / "exit-codes.md").read_text(), re.MULTILINE
+    )
+    return {(int(status), name, retry == "yes") for status, name, retry in rows}
+
+
+def test_the_exit_codes_are_those_of_the_tree() -> None:
+    tree = {(each.exit_code, each("x").code, each.retryable) for each in every_failure()}
+    stopped = {(status, "interrupted", True) for status in (130, 143)}
+    assert table_of_exit_codes() == tree | stopped | {(1, "bug", True)}
+
+
+def test_the_tree_is_drawn_with_every_failure() -> None:
+    drawn = dict(re.findall(r"── (\w+) +(\d+)", errors.__doc__ or ""))
+    assert {each.__name__: str(each.exit_code) for each in every_failure()} == {
+        name: status for name, status in drawn.items() if name != "Interrupted"
+    }
