@@ -97,7 +97,7 @@ class StoreSettings(Section):
     session_token: Annotated[SecretStr | None, Env("PGPROOF_S3_SESSION_TOKEN")] = Field(
         default=None, description="Token that goes with temporary keys."
     )
-    ca_file: Annotated[Path | None, Env("PGPROOF_S3_CA_FILE")] = Field(
+    ca_file: Annotated[Path | None, Env("PGPROOF_S3_CA_FILE", ("AWS_CA_BUNDLE",))] = Field(
         default=None, description="Certificates (PEM) to trust instead of the system's."
     )
     path_style: Annotated[bool | None, Env("PGPROOF_S3_PATH_STYLE", (), "true with an endpoint, else false")] = Field(
@@ -111,7 +111,7 @@ class StoreSettings(Section):
         description="Where keys come from: the two settings above, the AWS_* variables, the AWS credentials file, a "
         "web identity token, the instance's role, none at all; auto takes the first of them that is there.",
     )
-    sts_endpoint: Annotated[StsUrl | None, Env("PGPROOF_S3_STS_ENDPOINT")] = Field(
+    sts_endpoint: Annotated[StsUrl | None, Env("PGPROOF_S3_STS_ENDPOINT", ("AWS_ENDPOINT_URL_STS",))] = Field(
         default=None, description="Where a web identity token is changed for keys; without it Amazon's."
     )
     part_size: Annotated[Size, Env("PGPROOF_S3_PART_SIZE")] = Field(

@@ -24,6 +24,9 @@ PREFIX = "PGPROOF_"
 LIBPQ = ("PGSERVICE", "PGDATABASE", "PGHOST", "PGHOSTADDR")
 """Variables of libpq of which one is enough to say where a database is."""
 
+OF_EVERY_COMMAND = frozenset({"PGPROOF_CONFIG", "PGPROOF_JSON"})
+"""Variables of options that say where settings are and how results look."""
+
 _INJECTED = re.compile(r"PGPROOF_(.*_)?(PORT|SERVICE)(_.*)?")
 """Kubernetes adds such names to every container for a Service called pgproof."""
 _LARGEST_SECRET = 1 << 20
@@ -99,7 +102,7 @@ def unknown_variables(environ: Mapping[str, str], more_known: Callable[[], Colle
         environ: the environment.
         more_known: names that are not of the model; asked for only when something looks unknown.
     """
-    known = {name for leaf in leaves() if (name := leaf.env.name)}
+    known = {name for leaf in leaves() if (name := leaf.env.name)} | OF_EVERY_COMMAND
     known |= {f"{leaf.env.name}_FILE" for leaf in leaves() if leaf.env.name and leaf.secret}
     strange = [name for name in environ if name.startswith(PREFIX) and name not in known]
     strange = [name for name in strange if not _INJECTED.fullmatch(name)]
