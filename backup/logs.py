@@ -79,6 +79,11 @@ def hide(secrets: Iterable[str]) -> None:
     _redactor.learn(secrets)
 
 
+def forget() -> None:
+    """Mask no value any more that `hide` was told of; for processes that outlive a run."""
+    _redactor.forget()
+
+
 def setup(*, format: Format = "text", verbose: bool = False, secrets: Iterable[str] = ()) -> None:  # noqa: A002 -- the setting's name
     """Say how events look and what they must not show. A later call replaces the look and adds to the secrets.
 
