@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
 from tests.fixtures.postgres import Connection
 
@@ -54,7 +53,5 @@ def _is_full_build(connection: Connection) -> bool:
 
 def _run(connection: Connection, name: str) -> None:
     """Run a file as one transaction."""
-    script = (_DATA / f"{name}.sql").read_bytes()
-    connection.execute(sql.SQL("BEGIN"))
-    connection.execute(script)
-    connection.execute(sql.SQL("COMMIT"))
+    with connection.transaction():
+        connection.execute((_DATA / f"{name}.sql").read_bytes())

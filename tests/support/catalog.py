@@ -1,0 +1,253 @@
+"""What the catalogue says of a database, as queries that give rows (name, value), both text.
+
+Owns the SQL. Every name is qualified and quoted, no value holds an OID or depends on the order of creation, and
+where PostgreSQL 15 and 18 say the same thing differently, the queries say it alike.
+"""
+
+from __future__ import annotations
+
+_USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+
+
+def _own(catalog: str, alias: str) -> str:
+    """A condition: not a member of an extension."""
+    return f"""NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{catalog}'::regclass
+        AND e.objid = {alias}.oid AND e.deptype = 'e')"""
+
+
+def _acl(acl: str) -> str:
+    """An ACL as sorted text. MAINTAIN came with 17 and is part of ALL there, so it only counts without TRUNCATE."""
+    return f"""(SELECT coalesce(string_agg(format('%s: %s%s by %s', who, privilege_type,
+            CASE WHEN is_grantable THEN ' with grant option' END, pg_get_userbyid(grantor)), '; '
+            ORDER BY who, privilege_type, pg_get_userbyid(grantor)), 'nobody')
+        FROM (SELECT *, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END AS who,
+                bool_or(privilege_type = 'TRUNCATE') OVER (PARTITION BY grantee) AS all_of_them
+            FROM aclexplode({acl})) AS item
+        WHERE NOT (all_of_them AND privilege_type = 'MAINTAIN'))"""
+
+
+def _options(options: str) -> str:
+    return f"(SELECT string_agg(o, ', ' ORDER BY o) FROM unnest({options}) AS o)"
+
+
+DATABASE = {
+    "database": """SELECT 'encoding', pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'collate', datcollate FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'ctype', datctype FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'provider', datlocprovider::text FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
+            FROM pg_database AS d WHERE datname = current_database()
+        UNION ALL SELECT 'connections', datconnlimit::text FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'owner', pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'comment', shobj_description(oid, 'pg_database') FROM pg_database
+            WHERE datname = current_database()""",
+    "database acl": f"""SELECT '', {_acl("coalesce(datacl, acldefault('d', datdba))")} FROM pg_database
+        WHERE datname = current_database()""",
+    "database setting": f"""SELECT coalesce(r.rolname, ''), {_options("s.setconfig")} FROM pg_db_role_setting AS s
+        JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole
+        WHERE d.datname = current_database()""",
+}
+
+RELATIONS = {
+    "schema": f"""SELECT quote_ident(nspname), pg_get_userbyid(nspowner) FROM pg_namespace AS n
+        WHERE {_USER_SCHEMA} AND {_own("pg_namespace", "n")}""",
+    "relation": f"""SELECT c.oid::regclass::text, concat_ws(' | ',
+            'kind ' || c.relkind::text, 'persistence ' || c.relpersistence::text,
+            'owner ' || pg_get_userbyid(c.relowner), 'of type ' || nullif(c.reloftype, 0)::regtype,
+            'row security ' || c.relrowsecurity || c.relforcerowsecurity, 'identity ' || c.relreplident::text,
+            'populated ' || c.relispopulated, 'method ' || am.amname, 'space ' || s.spcname,
+            'options ' || {_options("c.reloptions")}, 'toast ' || {_options("toast.reloptions")},
+            'by ' || pg_get_partkeydef(c.oid), 'partition ' || pg_get_expr(c.relpartbound, c.oid),
+            'parents ' || (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+                FROM pg_inherits WHERE inhrelid = c.oid))
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS am ON am.oid = c.relam
+        LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace
+        LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
+    "column": f"""SELECT format('%s.%I', c.oid::regclass, a.attname), concat_ws(' | ',
+            'number ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum),
+            format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
+            'default ' || pg_get_expr(d.adbin, d.adrelid), 'identity ' || nullif(a.attidentity::text, ''),
+            'generated ' || nullif(a.attgenerated::text, ''), 'collation ' || nullif(a.attcollation, 0)::regcollation,
+            'storage ' || a.attstorage::text, 'compression ' || nullif(a.attcompression::text, ''),
+            'target ' || nullif(a.attstattarget, -1), 'options ' || {_options("a.attoptions")},
+            'foreign options ' || {_options("a.attfdwoptions")}, 'inherited ' || a.attinhcount)
+        FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND a.attnum > 0 AND NOT a.attisdropped
+            AND c.relkind NOT IN ('i', 'I', 'S')""",
+    "constraint": f"""SELECT format('%I on %s', k.conname,
+                coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text)),
+            concat_ws(' | ', pg_get_constraintdef(k.oid), 'validated ' || k.convalidated)
+        FROM pg_constraint AS k JOIN pg_namespace AS n ON n.oid = k.connamespace
+        WHERE {_USER_SCHEMA} AND k.contype NOT IN ('t', 'n')
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.deptype = 'e' AND e.objid IN (k.conrelid, k.contypid))""",
+    # The names that 18 gives to NOT NULL by itself are no facts; an older server has none.
+    "not null constraint": f"""SELECT format('%I on %s', k.conname, k.conrelid::regclass), pg_get_constraintdef(k.oid)
+        FROM pg_constraint AS k JOIN pg_namespace AS n ON n.oid = k.connamespace
+        JOIN pg_class AS c ON c.oid = k.conrelid
+        JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+        WHERE {_USER_SCHEMA} AND k.contype = 'n' AND k.conname !~ '_not_null[0-9]*$'""",
+    "index": f"""SELECT i.indexrelid::regclass::text, concat_ws(' | ', pg_get_indexdef(i.indexrelid),
+            'clustered ' || i.indisclustered, 'identity ' || i.indisreplident, 'valid ' || i.indisvalid,
+            'targets ' || (SELECT string_agg(a.attnum || '=' || a.attstattarget, ' ' ORDER BY a.attnum)
+                FROM pg_attribute AS a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0),
+            'attached to ' || (SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = i.indexrelid))
+        FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
+    "trigger": """SELECT format('%I on %s', t.tgname, t.tgrelid::regclass), concat_ws(' | ', pg_get_triggerdef(t.oid),
+            'enabled ' || t.tgenabled::text)
+        FROM pg_trigger AS t WHERE NOT t.tgisinternal""",
+    "rule": f"""SELECT format('%I on %s', r.rulename, r.ev_class::regclass), concat_ws(' | ', pg_get_ruledef(r.oid),
+            'enabled ' || r.ev_enabled::text)
+        FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE {_USER_SCHEMA} AND r.rulename <> '_RETURN'""",
+    "policy": """SELECT format('%I on %s', p.polname, p.polrelid::regclass), concat_ws(' | ', p.polcmd,
+            CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END,
+            'to ' || (SELECT string_agg(CASE o WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o) END, ', '
+                ORDER BY pg_get_userbyid(o)) FROM unnest(p.polroles) AS o),
+            'using ' || pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
+        FROM pg_policy AS p""",
+    # 16 and newer leave out the table's name before a column where there is only one table.
+    "view": f"""SELECT c.oid::regclass::text, pg_get_viewdef(c.oid)
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND c.relkind IN ('v', 'm')""",
+    "sequence": f"""SELECT s.seqrelid::regclass::text, concat_ws(' | ', format_type(s.seqtypid, null),
+            'start ' || seqstart,
+            'by ' || seqincrement, 'from ' || seqmin, 'to ' || seqmax, 'cache ' || seqcache, 'cycle ' || seqcycle,
+            'owned by ' || (SELECT format('%s.%I %s', d.refobjid::regclass, a.attname, d.deptype) FROM pg_depend AS d
+                JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+                AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
+        FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid WHERE {_own("pg_class", "c")}""",
+    "statistics": """SELECT format('%I', stxname), concat_ws(' | ', pg_get_statisticsobjdef(oid),
+            'owner ' || pg_get_userbyid(stxowner), 'target ' || nullif(stxstattarget, -1)) FROM pg_statistic_ext""",
+    "foreign table": f"""SELECT t.ftrelid::regclass::text, concat_ws(' | ', s.srvname, {_options("t.ftoptions")})
+        FROM pg_foreign_table AS t JOIN pg_foreign_server AS s ON s.oid = t.ftserver""",
+}
+
+ROUTINES = {
+    "routine": f"""SELECT p.oid::regprocedure::text, concat_ws(' | ', pg_get_functiondef(p.oid),
+            'owner ' || pg_get_userbyid(p.proowner))
+        FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")} AND p.prokind <> 'a'""",
+    "aggregate": f"""SELECT p.oid::regprocedure::text, concat_ws(' | ', pg_get_function_arguments(p.oid), a.aggkind,
+            a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggfinalextra,
+            nullif(a.aggsortop, 0)::regoperator, a.aggtranstype::regtype, a.agginitval, a.aggfinalmodify, p.proparallel,
+            'owner ' || pg_get_userbyid(p.proowner))
+        FROM pg_aggregate AS a JOIN pg_proc AS p ON p.oid = a.aggfnoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}""",
+    "operator": f"""SELECT o.oid::regoperator::text, concat_ws(' | ', o.oprcode, nullif(o.oprcom, 0)::regoperator,
+            nullif(o.oprnegate, 0)::regoperator, o.oprrest, o.oprjoin, o.oprcanhash, o.oprcanmerge,
+            pg_get_userbyid(o.oprowner))
+        FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_operator", "o")}""",
+    "operator class": f"""SELECT format('%I.%I %s', n.nspname, o.opcname, am.amname), concat_ws(' | ',
+            o.opcintype::regtype, o.opcdefault, f.opfname, pg_get_userbyid(o.opcowner),
+            (SELECT string_agg(format('%s %s', amopstrategy, amopopr::regoperator), ', ' ORDER BY amopstrategy)
+                FROM pg_amop WHERE amopfamily = f.oid),
+            (SELECT string_agg(format('%s %s', amprocnum, amproc::regprocedure), ', ' ORDER BY amprocnum)
+                FROM pg_amproc WHERE amprocfamily = f.oid))
+        FROM pg_opclass AS o JOIN pg_namespace AS n ON n.oid = o.opcnamespace JOIN pg_am AS am ON am.oid = o.opcmethod
+        JOIN pg_opfamily AS f ON f.oid = o.opcfamily WHERE {_USER_SCHEMA} AND {_own("pg_opclass", "o")}""",
+    "cast": f"""SELECT format('%s as %s', castsource::regtype, casttarget::regtype),
+            concat_ws(' | ', nullif(castfunc, 0)::regprocedure, castcontext, castmethod)
+        FROM pg_cast AS c WHERE oid >= 16384 AND {_own("pg_cast", "c")}""",
+}
+
+TYPES = {
+    "type": f"""SELECT t.oid::regtype::text, concat_ws(' | ', t.typtype, 'owner ' || pg_get_userbyid(t.typowner),
+            'labels ' || (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
+                FROM pg_enum WHERE enumtypid = t.oid),
+            'of ' || nullif(t.typbasetype, 0)::regtype || ' ' || t.typtypmod, 'default ' || t.typdefault,
+            CASE WHEN t.typnotnull THEN 'not null' END, 'collation ' || nullif(t.typcollation, 0)::regcollation,
+            'input ' || CASE t.typtype WHEN 'b' THEN t.typinput::regprocedure END, 'category ' || t.typcategory::text,
+            'range of ' || (SELECT concat_ws(' ', r.rngsubtype::regtype, r.rngmultitypid::regtype, c.opcname,
+                nullif(r.rngcollation, 0)::regcollation, r.rngcanonical, r.rngsubdiff)
+                FROM pg_range AS r JOIN pg_opclass AS c ON c.oid = r.rngsubopc WHERE r.rngtypid = t.oid))
+        FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_type", "t")} AND t.typelem = 0
+            AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.typrelid AND c.relkind <> 'c')""",
+    "collation": f"""SELECT c.oid::regcollation::text, concat_ws(' | ', c.collprovider, c.collcollate, c.collctype,
+            coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), c.collisdeterministic,
+            c.collencoding, pg_get_userbyid(c.collowner))
+        FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace WHERE {_USER_SCHEMA}""",
+    "conversion": f"""SELECT format('%I.%I', n.nspname, c.conname), concat_ws(' | ',
+            pg_encoding_to_char(conforencoding), pg_encoding_to_char(contoencoding), conproc, condefault,
+            pg_get_userbyid(conowner))
+        FROM pg_conversion AS c JOIN pg_namespace AS n ON n.oid = c.connamespace WHERE {_USER_SCHEMA}""",
+    "text search configuration": f"""SELECT c.oid::regconfig::text, concat_ws(' | ',
+            p.prsname, pg_get_userbyid(c.cfgowner),
+            (SELECT string_agg(format('%s %s %s', m.maptokentype, m.mapseqno, m.mapdict::regdictionary), ', '
+                ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map AS m WHERE m.mapcfg = c.oid))
+        FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace
+        JOIN pg_ts_parser AS p ON p.oid = c.cfgparser WHERE {_USER_SCHEMA}""",
+    "text search dictionary": f"""SELECT d.oid::regdictionary::text, concat_ws(' | ', t.tmplname, d.dictinitoption)
+        FROM pg_ts_dict AS d JOIN pg_namespace AS n ON n.oid = d.dictnamespace
+        JOIN pg_ts_template AS t ON t.oid = d.dicttemplate WHERE {_USER_SCHEMA} AND {_own("pg_ts_dict", "d")}""",
+}
+
+WHOLE = {
+    "extension": """SELECT quote_ident(e.extname), concat_ws(' | ', n.nspname, pg_get_userbyid(e.extowner))
+        FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace""",
+    "event trigger": """SELECT quote_ident(evtname), concat_ws(' | ', evtevent, evtfoid::regprocedure,
+            'enabled ' || evtenabled::text, array_to_string(evttags, ', '), pg_get_userbyid(evtowner))
+        FROM pg_event_trigger""",
+    "publication": """SELECT quote_ident(pubname), concat_ws(' | ', pg_get_userbyid(pubowner), puballtables, pubinsert,
+            pubupdate, pubdelete, pubtruncate, pubviaroot, nullif(to_jsonb(p) ->> 'pubgencols', 'n'),
+            (SELECT string_agg(format('%s (%s) %s', r.prrelid::regclass,
+                (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) FROM pg_attribute AS a
+                    WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])),
+                pg_get_expr(r.prqual, r.prrelid)), '; ' ORDER BY r.prrelid::regclass::text)
+                FROM pg_publication_rel AS r WHERE r.prpubid = p.oid),
+            (SELECT string_agg(s.pnnspid::regnamespace::text, ', ' ORDER BY s.pnnspid::regnamespace::text)
+                FROM pg_publication_namespace AS s WHERE s.pnpubid = p.oid))
+        FROM pg_publication AS p""",
+    "subscription": """SELECT quote_ident(subname), concat_ws(' | ', subconninfo, subslotname, subenabled,
+            array_to_string(subpublications, ', ')) FROM pg_subscription AS s
+        JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = current_database()""",
+    "foreign data wrapper": f"""SELECT quote_ident(fdwname), {_options("fdwoptions")} FROM pg_foreign_data_wrapper AS f
+        WHERE {_own("pg_foreign_data_wrapper", "f")}""",
+    "foreign server": f"""SELECT quote_ident(srvname), concat_ws(' | ', fdwname, srvtype,
+            srvversion, pg_get_userbyid(srvowner), {_options("srvoptions")})
+        FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS f ON f.oid = s.srvfdw""",
+    "user mapping": f"""SELECT format('%I for %s', srvname, usename), {_options("umoptions")}
+        FROM pg_user_mappings""",
+    "default privileges": f"""SELECT concat_ws(' ', pg_get_userbyid(defaclrole),
+            nullif(defaclnamespace, 0)::regnamespace, defaclobjtype), {_acl("defaclacl")} FROM pg_default_acl""",
+    # Whatever has a comment or another owner than the first superuser, under the name the server gives it.
+    "comment": """SELECT type || ' ' || identity, description FROM pg_description,
+            pg_identify_object(classoid, objoid, objsubid)
+        WHERE (objoid >= 16384 OR classoid IN ('pg_namespace'::regclass, 'pg_extension'::regclass,
+            'pg_largeobject'::regclass)) AND coalesce(schema, '') <> 'pg_catalog' AND identity <> 'pg_toast'""",
+    "owner": """SELECT type || ' ' || identity, pg_get_userbyid(refobjid) FROM pg_shdepend AS s
+        JOIN pg_database AS d ON d.oid = s.dbid, pg_identify_object(classid, objid, objsubid)
+        WHERE d.datname = current_database() AND s.deptype = 'o'""",
+    "acl": f"""SELECT kind || ' ' || name, {_acl("acl")} FROM (
+            SELECT 'schema' AS kind, quote_ident(nspname) AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl
+                FROM pg_namespace AS n WHERE {_USER_SCHEMA}
+            UNION ALL SELECT 'relation', c.oid::regclass::text,
+                coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
+                FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c')
+            UNION ALL SELECT 'column', format('%s.%I', attrelid::regclass, attname), attacl
+                FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+                JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE {_USER_SCHEMA} AND attacl IS NOT NULL AND NOT attisdropped
+            UNION ALL SELECT 'routine', p.oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
+                FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}
+            UNION ALL SELECT 'type', t.oid::regtype::text, coalesce(typacl, acldefault('T', typowner))
+                FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
+                WHERE {_USER_SCHEMA} AND typelem = 0 AND {_own("pg_type", "t")}
+            UNION ALL SELECT 'language', lanname, coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language
+            UNION ALL SELECT 'wrapper', fdwname, coalesce(fdwacl, acldefault('F', fdwowner))
+                FROM pg_foreign_data_wrapper
+            UNION ALL SELECT 'server', srvname, coalesce(srvacl, acldefault('S', srvowner)) FROM pg_foreign_server
+        ) AS item""",
+    "large object": f"""SELECT oid::text, concat_ws(' | ', length(lo_get(oid)), md5(lo_get(oid)),
+            pg_get_userbyid(lomowner), {_acl("coalesce(lomacl, acldefault('L', lomowner))")})
+        FROM pg_largeobject_metadata""",
+}
+
+QUERIES = DATABASE | RELATIONS | ROUTINES | TYPES | WHOLE
