@@ -6,6 +6,7 @@ Owns the mapping of everything that can be raised to the published exit codes. I
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -142,12 +143,12 @@ def _invoke(argv: Sequence[str]) -> int:
 
 def _stdout_is_closed() -> bool:
     """Whether what could not be written was our result; the pipe of some child is another matter."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    closed = any(what & (select.POLLERR | select.POLLHUP) for _, what in poll.poll(0))
+    if closed:
         abandon_stdout()
-        return True
-    return False
+    return closed
 
 
 def _tell_any(error: Exception, *, json: bool) -> int:

@@ -94,7 +94,7 @@ def _bar(name: str, total: int | None, counts: Counted) -> Iterator[Progress]:
         def tell(raw: int, stored: int) -> None:
             bars.advance(task, raw if counts == "raw" else stored)
             now = bars.tasks[0]
-            if now.total is not None and now.completed > now.total:
-                bars.update(task, total=None)
+            if now.total is not None and now.completed > now.total:  # it was an estimate
+                bars.update(task, total=now.completed)
 
         yield tell
