@@ -13,8 +13,10 @@ import psycopg
 import stamina
 from psycopg import errors as sql
 from psycopg.rows import TupleRow
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, PgproofError
+from backup.logs import log
 from backup.postgres.address import Address
 
 Connection = psycopg.Connection[TupleRow]
@@ -61,6 +63,7 @@ def connect(address: Address, *, connect_timeout: int = 10, patient: bool = True
 
 
 def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
+    set_on_retry_hooks([_tell_retry])
     for attempt in stamina.retry_context(
         on=lambda error: isinstance(error, DatabaseUnreachable) and error.retryable,
         attempts=attempts,
@@ -78,6 +81,11 @@ def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
             except psycopg.Error as error:
                 raise _refused(error, address) from error
     raise AssertionError("stamina either returns or raises")
+
+
+def _tell_retry(details: RetryDetails) -> None:
+    """In place of stamina's own event, which describes our code instead of what went wrong."""
+    log.warning("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
 
 
 def _refused(error: psycopg.Error, address: Address) -> PgproofError:

@@ -49,10 +49,14 @@ def preflight(source: Source[Snapshot]) -> tuple[str, ...]:
         PgproofError: of the first check that failed; with several, it says all of them, and all their hints.
     """
     checks = list(source.checks())
-    fails = [check for check in checks if check.verdict == "fail"]
+    fails = [check.to_error() for check in checks if check.verdict == "fail"]
+    if len(fails) == 1:
+        raise fails[0]
     if fails:
-        hints = dict.fromkeys(check.hint for check in fails if check.hint)
-        raise fails[0].error("; ".join(check.message for check in fails), hint="\n".join(hints) or None)
+        details = [error.detail for error in fails if error.detail]
+        hints = dict.fromkeys(error.hint for error in fails if error.hint)
+        message = "; ".join(error.message for error in fails)
+        raise type(fails[0])(message, detail="\n".join(details) or None, hint="\n".join(hints) or None)
     return tuple(f"{check.name}: {check.message}" for check in checks if check.verdict == "warn")
 
 
