@@ -19,7 +19,6 @@ import certifi
 import urllib3
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import (
-    AWSConfigProvider,
     IamAwsProvider,
     Provider,
     StaticProvider,
@@ -99,7 +98,7 @@ class _Fetched(Provider):
         with self._lock:
             try:
                 return self._provider.retrieve()
-            except (ValueError, KeyError, OSError, SyntaxError, HTTPError, configparser.Error) as error:
+            except (ValueError, KeyError, OSError, SyntaxError, HTTPError) as error:
                 failure = self._failed(error)
         raise failure  # outside the handler: the error's text and traceback may hold a token
 
@@ -162,19 +161,36 @@ def _container(asked: _Asked) -> Keys | None:
     return Keys(provider=_Fetched(_role_server(asked, None), failed), place="container role")
 
 
+class _Profile(Provider):
+    """The keys of a profile in the credentials file, read anew each time: tools that renew keys replace the file.
+
+    The SDK's own provider takes a `%` in a key for a reference to another value.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+
+    def get(self, option: str) -> str | None:
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(self._path, encoding="utf-8")
+        except (configparser.Error, OSError, UnicodeDecodeError):
+            raise ConfigurationError(f"{self._path} is not a readable AWS credentials file") from None
+        return parser.get(self._name, option, fallback=None)
+
+    def retrieve(self) -> Credentials:
+        access, secret = self.get("aws_access_key_id"), self.get("aws_secret_access_key")
+        if not access or not secret:
+            raise ConfigurationError(f"the profile {self._name} of {self._path} has only half a pair of keys")
+        return Credentials(access, secret, self.get("aws_session_token"))
+
+
 def _file(asked: _Asked) -> Keys | None:
     path = _credentials_file(asked.environ)
-    profile = asked.source.profile or asked.environ.get("AWS_PROFILE") or "default"
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        raise ConfigurationError(f"{path} is not a readable AWS credentials file") from None
-    if not parser.get(profile, "aws_access_key_id", fallback=None):
-        return None
-    failed = _failures(f"the profile {profile}", str(path))
-    provider = AWSConfigProvider(str(path), profile)
-    return Keys(provider=_Fetched(provider, failed), place=f"profile {profile} of {path}")
+    name = asked.source.profile or asked.environ.get("AWS_PROFILE") or "default"
+    profile = _Profile(path, name)
+    return Keys(provider=profile, place=f"profile {name} of {path}") if profile.get("aws_access_key_id") else None
 
 
 def _instance(asked: _Asked) -> Keys | None:

@@ -125,16 +125,15 @@ class S3Store:
         return _described(key, found)
 
     def list(self, prefix: str, /) -> Iterator[StoredObject]:
-        """See ports.Store. Page by page, in the order of the server, which S3 promises to be that of the keys."""
+        """See ports.Store. Sorted here: SeaweedFS lists folder by folder, and Amazon's directory buckets anyhow."""
         start = self._start()
         with translated(self._address):
             found = self._client.list_objects(
                 self._address.bucket, prefix=start + check_prefix(prefix) or None, recursive=True
             )
-            for item in found:
-                name = item.object_name or ""
-                if not name.endswith("/"):  # a folder that some console made
-                    yield _described(name.removeprefix(start), item)
+            objects = [_described((item.object_name or "").removeprefix(start), item) for item in found]
+        objects.sort(key=lambda item: item.key)
+        yield from (item for item in objects if not item.key.endswith("/"))  # else a folder that some console made
 
     def delete(self, key: str, /) -> None:
         """See ports.Store."""

@@ -72,7 +72,8 @@ class Download:
     def _some(self, size: int) -> bytes:
         if self._response is None:
             self._response = self._resumed()
-        data: bytes = self._response.read(size)
+        # Not `read`: that throws away what came before the line broke, and so may never get on.
+        data: bytes = self._response.read1(size, decode_content=False)
         if not data:
             raise ConnectionResetError(f"the line ended after {self._offset} of {self._size} bytes")
         return data
@@ -96,7 +97,7 @@ class Download:
         if response.headers.get("etag", "") != self._etag:
             response.close()
             raise self._changed()
-        if response.status != _PARTIAL:
+        if self._offset and response.status != _PARTIAL:
             response.close()
             raise StoreUnreachable(
                 f"{self._address.host} cannot resume a download", hint="it ignores the HTTP header Range"

@@ -8,6 +8,7 @@ after it has aborted the upload, which the server then keeps (and bills) for eve
 from __future__ import annotations
 
 import io
+import itertools
 import time
 import uuid
 from collections import deque
@@ -21,7 +22,7 @@ from minio.datatypes import Part
 from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from backup.errors import AccessDenied, IntegrityFailed, PgproofError, StoreUnreachable
+from backup.errors import AccessDenied, IntegrityFailed, PgproofError
 from backup.stores.addresses import Patience, S3Address
 from backup.stores.s3_errors import Foreign, translate, translated
 from backup.stream.readers import ByteReader, read_exactly
@@ -155,16 +156,14 @@ class Upload:
 
     def _in_parts(self, pool: ThreadPoolExecutor, ahead: deque[bytes], rest: ByteReader) -> Written:
         with translated(self._address, self._key):
-            self._upload_id = upload_id = pool.submit(self._again, lambda: self._calls.create(self._mark)).result()
+            upload_id = pool.submit(self._create).result()
         pending: set[Future[Part]] = set()
         parts: list[Part] = []
         size = 0
-        for number in range(1, MOST_PARTS + 2):
+        for number in itertools.count(1):
             piece = ahead.popleft() if ahead else read_exactly(rest, self._part_size)
             if not piece:
                 break
-            if number > MOST_PARTS:
-                raise StoreUnreachable(f"{self._key} is larger than {MOST_PARTS} parts of {self._part_size} bytes")
             size += len(piece)
             pending.add(pool.submit(self._calls.upload, upload_id, number, piece))
             del piece  # so that it goes when it is sent, not when the next one is read
@@ -174,6 +173,20 @@ class Upload:
         with translated(self._address, self._key):
             etag = pool.submit(self._complete, upload_id, parts).result()
         return Written(bytes=size, etag=etag)
+
+    def _create(self) -> str:
+        """Begin an upload, and end those that were begun without an answer that says so."""
+        tries = 0
+
+        def create() -> str:
+            nonlocal tries
+            tries += 1
+            return self._calls.create(self._mark)
+
+        self._upload_id = upload_id = self._again(create)
+        if tries > 1:
+            self._abort_all(but=upload_id)
+        return upload_id
 
     def _collect(self, pending: set[Future[Part]], parts: list[Part], *, at_most: int) -> set[Future[Part]]:
         """Wait until at most so many are under way; the first that failed ends it all."""
@@ -233,12 +246,15 @@ class Upload:
         """Abort our upload, and every other of this key: the answer that told its id may have been lost."""
         if self._upload_id:
             self._abort_one(self._upload_id)
+        self._abort_all()
+
+    def _abort_all(self, *, but: str | None = None) -> None:
         for _ in range(_SWEEPS):
             try:
-                unfinished = self._calls.unfinished()
+                unfinished = [found for found in self._calls.unfinished() if found != but]
             except S3Error as error:
                 if isinstance(translate(error, self._address, None), AccessDenied):
-                    return  # the right to list uploads is often not given; ours is aborted
+                    return  # the right to list uploads is often not given; the one that we know of is aborted
                 raise
             if not unfinished:
                 return
