@@ -1,9 +1,10 @@
--- What needs the contrib modules: PostgreSQL 15 and newer, after objects.sql.
-SET search_path = sink;
+-- What needs the contrib modules: PostgreSQL 15 and newer, after types.sql.
+CREATE SCHEMA contrib;
+SET search_path = contrib;
 
 CREATE SCHEMA "ext %s";
 CREATE EXTENSION hstore SCHEMA "ext %s";
-CREATE EXTENSION citext SCHEMA sink;
+CREATE EXTENSION citext SCHEMA contrib;
 CREATE EXTENSION btree_gist SCHEMA "ext %s";
 CREATE EXTENSION pg_trgm;
 COMMENT ON EXTENSION citext IS 'case does not matter';

@@ -16,14 +16,14 @@ def _own(catalog: str, alias: str) -> str:
 
 
 def _acl(acl: str) -> str:
-    """An ACL as sorted text. MAINTAIN came with 17 and is part of ALL there, so it only counts without TRUNCATE."""
+    """An ACL as sorted text. MAINTAIN, part of ALL and the owner's since 17, counts only where it stands alone."""
     return f"""(SELECT coalesce(string_agg(format('%s: %s%s by %s', who, privilege_type,
             CASE WHEN is_grantable THEN ' with grant option' END, pg_get_userbyid(grantor)), '; '
             ORDER BY who, privilege_type, pg_get_userbyid(grantor)), 'nobody')
         FROM (SELECT *, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END AS who,
                 bool_or(privilege_type = 'TRUNCATE') OVER (PARTITION BY grantee) AS all_of_them
             FROM aclexplode({acl})) AS item
-        WHERE NOT (all_of_them AND privilege_type = 'MAINTAIN'))"""
+        WHERE NOT (privilege_type = 'MAINTAIN' AND (all_of_them OR grantee = grantor)))"""
 
 
 def _options(options: str) -> str:
@@ -76,12 +76,14 @@ RELATIONS = {
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND a.attnum > 0 AND NOT a.attisdropped
             AND c.relkind NOT IN ('i', 'I', 'S')""",
+    # Of a foreign key to a partitioned table only itself, not what it leads to, which 15 and 18 name differently.
     "constraint": f"""SELECT format('%I on %s', k.conname,
                 coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text)),
             concat_ws(' | ', pg_get_constraintdef(k.oid), 'validated ' || k.convalidated)
         FROM pg_constraint AS k JOIN pg_namespace AS n ON n.oid = k.connamespace
         WHERE {_USER_SCHEMA} AND k.contype NOT IN ('t', 'n')
-            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.deptype = 'e' AND e.objid IN (k.conrelid, k.contypid))""",
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.deptype = 'e' AND e.objid IN (k.conrelid, k.contypid))
+            AND NOT EXISTS (SELECT FROM pg_constraint AS p WHERE p.oid = k.conparentid AND p.conrelid = k.conrelid)""",
     # The names that 18 gives to NOT NULL by itself are no facts; an older server has none.
     "not null constraint": f"""SELECT format('%I on %s', k.conname, k.conrelid::regclass), pg_get_constraintdef(k.oid)
         FROM pg_constraint AS k JOIN pg_namespace AS n ON n.oid = k.connamespace
@@ -108,8 +110,13 @@ RELATIONS = {
                 ORDER BY pg_get_userbyid(o)) FROM unnest(p.polroles) AS o),
             'using ' || pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
         FROM pg_policy AS p""",
-    # 16 and newer leave out the table's name before a column where there is only one table.
-    "view": f"""SELECT c.oid::regclass::text, pg_get_viewdef(c.oid)
+    # 16 and newer leave out the table's name before a column where there is only one table. So without such names;
+    # what they meant is in the list of columns.
+    "view": f"""SELECT c.oid::regclass::text,
+            regexp_replace(pg_get_viewdef(c.oid), '("[^"]*"|[a-z_0-9]+)[.]', '', 'g') || ' reads ' ||
+            (SELECT string_agg(DISTINCT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid), ', ')
+                FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                WHERE r.ev_class = c.oid AND d.refobjid <> c.oid)
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND c.relkind IN ('v', 'm')""",
     "sequence": f"""SELECT s.seqrelid::regclass::text, concat_ws(' | ', format_type(s.seqtypid, null),

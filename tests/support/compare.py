@@ -29,8 +29,9 @@ _SETTINGS = {
 
 _TABLES = """
     SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated)
+    WHERE (c.relkind IN ('r', 'v') OR c.relkind = 'm' AND c.relispopulated)
         AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.objid = c.oid AND e.deptype = 'e')
 """
 _SEQUENCES = """
     SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -47,7 +48,7 @@ _HASH = """
 
 
 def facts(connection: Connection) -> dict[str, object]:
-    """What the database of `connection` holds: `kind name` to text or, for the rows of a table, a tuple of texts."""
+    """What the database of `connection` holds: `kind name` to text or, for rows, a tuple of texts."""
     found: dict[str, object] = {}
     with connection.transaction():
         for name, value in _SETTINGS.items():
@@ -93,7 +94,7 @@ def _short(value: object, other: object = None) -> str:
 
 
 def _rows(connection: Connection) -> Iterator[tuple[str, object]]:
-    """The rows of every table and filled materialised view, each table's own alone."""
+    """The rows of every table (its own alone), view and filled materialised view."""
     for schema, name in connection.execute(_TABLES).fetchall():
         table = sql.Identifier(schema, name)
         key = f"rows {table.as_string(connection)}"

@@ -17,7 +17,7 @@ _DATA = Path(__file__).parent.parent / "data"
 ORDINARY = ("types", "objects")
 """What an ordinary owner of a database can make, on any server from 15 on."""
 
-COMMON = (*ORDINARY, "superuser", "extensions")
+COMMON = ("types", "extensions", "objects", "superuser")
 """What a superuser can make on any server from 15 on that has the contrib modules, and restore into any other."""
 
 
@@ -39,7 +39,7 @@ def files_for(connection: Connection) -> tuple[str, ...]:
     """Everything that this server can take."""
     newer = ("only_18",) if connection.info.server_version >= 180000 else ()
     full = ("full_build",) if _is_full_build(connection) else ()
-    return (*COMMON, *full, *newer)
+    return (*COMMON, "subscription", *full, *newer)
 
 
 def _is_full_build(connection: Connection) -> bool:
