@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from psycopg.conninfo import make_conninfo
+
 from backup.domain.manifest import Database, Role, Tool
 from backup.errors import AccessDenied, DumpFailed
 from backup.ports import PartSource
@@ -89,11 +91,14 @@ class PgDumpEngine:
 
     @contextmanager
     def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
+        # pg_dumpall ignores the database of --dbname and goes to `postgres`, where a role may have no right to enter.
+        entrance = make_conninfo("", dbname=snapshot.database.name)
         argv = [
             client.program("pg_dumpall"),
             "--globals-only",
             "--no-password",
             *(() if self.options.globals == "passwords" else ("--no-role-passwords",)),
+            f"--database={entrance}",
             f"--dbname={snapshot.address.argument()}",
         ]
         with Child(argv, env=snapshot.address.environment(self.environ), stdout=True) as child:
