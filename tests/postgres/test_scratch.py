@@ -17,7 +17,6 @@ import pytest
 
 from backup.errors import ConfigurationError, DatabaseUnreachable, Interrupted
 from backup.postgres.scratch import ScratchServer, packaged_bin_dir
-from tests.fixtures.postgres import Server
 
 
 @pytest.fixture
@@ -193,19 +192,3 @@ def test_ctrl_c_leaves_nothing(bin_dir: Path) -> None:
         assert script.wait(20) != 0
     assert is_gone(int(pid))
     assert not Path(folder).exists()
-
-
-def test_the_test_servers_are_what_they_say(any_server: Server) -> None:
-    with any_server.connect() as connection:
-        assert connection.info.server_version // 10000 == any_server.major
-    with psycopg.connect(any_server.socket_url()) as connection:
-        assert connection.info.user == any_server.superuser
-
-
-def test_the_tls_server_takes_tls(system_tls: Server, tmp_path: Path) -> None:
-    assert system_tls.certificate is not None
-    root = tmp_path / "root.crt"
-    root.write_bytes(system_tls.certificate.authority)
-    with psycopg.connect(system_tls.url(), sslmode="verify-full", sslrootcert=str(root)) as connection:
-        found = connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
-    assert found == (True,)
