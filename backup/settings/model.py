@@ -115,7 +115,7 @@ class StoreSettings(Section):
         default=None, description="Where a web identity token is changed for keys; without it Amazon's."
     )
     part_size: Annotated[Size, Env("PGPROOF_S3_PART_SIZE")] = Field(
-        default=8 * MIB, ge=5 * MIB, le=5 * GIB, description="Size of one request of an upload; held in memory."
+        default=5 * MIB, ge=5 * MIB, le=5 * GIB, description="Size of one request of an upload; held in memory."
     )
     parallel: Annotated[int, Env("PGPROOF_S3_PARALLEL")] = Field(
         default=3, ge=1, le=32, description="Requests of one upload at a time."

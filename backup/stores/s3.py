@@ -28,8 +28,8 @@ from backup.stores.s3_errors import translated
 from backup.stores.s3_upload import MOST_PARTS, Upload, Written, check_written
 from backup.stream.readers import ByteReader
 
-PART_SIZE = 8 << 20
-"""Bytes of one request of an upload: with three of them under way, a put holds 40 MiB at most."""
+PART_SIZE = 5 << 20
+"""Bytes of one request of an upload: with three of them under way, a put holds 25 MiB at most."""
 
 LEAST_PART_SIZE = 5 << 20
 """S3 takes no smaller part but the last."""

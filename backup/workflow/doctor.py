@@ -19,7 +19,7 @@ from backup.stream.readers import ByteReader, BytesReader, Hashed
 
 PROBE_PREFIX = ".pgproof-doctor/"
 MULTIPART_BYTES = 12 << 20
-"""More than one part of an upload at its default size of 8 MiB."""
+"""More than one part of an upload at its default size of 5 MiB."""
 
 _SMALL = 1 << 10
 _BLOCK = 1 << 16
