@@ -84,12 +84,19 @@ def forget() -> None:
     _redactor.forget()
 
 
-def setup(*, format: Format = "text", verbose: bool = False, secrets: Iterable[str] = ()) -> None:  # noqa: A002 -- the setting's name
+def setup(
+    *,
+    format: Format = "text",  # noqa: A002 -- the setting's name
+    verbose: bool = False,
+    quiet: bool = False,
+    secrets: Iterable[str] = (),
+) -> None:
     """Say how events look and what they must not show. A later call replaces the look and adds to the secrets.
 
     Args:
         format: text for people, json for machines.
         verbose: tell debug events too, and those of libraries.
+        quiet: where not verbose, tell nothing but warnings and errors.
         secrets: values to mask.
     """
     import logging  # noqa: PLC0415 -- nothing heavy before the first event
@@ -106,7 +113,9 @@ def setup(*, format: Format = "text", verbose: bool = False, secrets: Iterable[s
             _masked,
             _render_json() if format == "json" else _render_text,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+        ),
         logger_factory=_Stderr,
         cache_logger_on_first_use=False,
     )

@@ -5,8 +5,6 @@ Owns how a check looks. What is checked is the business of the source and of `wo
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +12,7 @@ import click
 
 from backup.bootstrap import make_source, make_store, now
 from backup.cli.options import Invocation, command
-from backup.cli.output import cell, print_json, write
+from backup.cli.output import cell, painted, print_json, write
 from backup.domain.checks import Check, failed
 from backup.errors import AccessDenied, ConfigurationError, StoreUnreachable
 from backup.logs import redact
@@ -72,9 +70,9 @@ def _shown(check: Check) -> str:
     """A check as lines for people: mark, name, message; the hint below."""
     mark, colour = _MARKS[check.verdict]
     first, *more = [cell(line) for line in redact(check.message).splitlines()] or [""]
-    lines = [f"{_painted(mark, colour)} {check.name:<{_NAME_WIDTH}}  {first}", *(_INDENT + line for line in more)]
+    lines = [f"{painted(mark, colour)} {check.name:<{_NAME_WIDTH}}  {first}", *(_INDENT + line for line in more)]
     if check.hint:
-        lines += [_INDENT + _painted(cell(line), "cyan") for line in redact(check.hint).splitlines()]
+        lines += [_INDENT + painted(cell(line), "cyan") for line in redact(check.hint).splitlines()]
     return "\n".join(lines) + "\n"
 
 
@@ -101,9 +99,3 @@ def _described(check: Check) -> dict[str, object]:
         "code": error.code if check.verdict == "fail" else None,
         "exit_code": error.status if check.verdict == "fail" else None,
     }
-
-
-def _painted(text: str, colour: str) -> str:
-    """Coloured on a terminal, unless its owner wants none (no-color.org)."""
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return click.style(text, fg=colour) if coloured else text

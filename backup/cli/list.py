@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backup.bootstrap import make_store
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
 from backup.cli.targets import named_target
+from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import NotFound
 from backup.logs import log
@@ -30,6 +33,15 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
     if not backups and not broken:
         of_target = f" of {target}" if target else ""
         raise NotFound(f"no backup{of_target} in {store.url}", hint="pgproof backup makes one")
+    unreadable = [{"id": backup_id, "error": error.message} for backup_id, error in broken]
+    invocation.emit(
+        {"store": store.url, "backups": [summary(backup) for backup in backups], "unreadable": unreadable},
+        backups_table(backups),
+    )
+
+
+def backups_table(backups: Sequence[Manifest]) -> Table:
+    """Backups as people see them, one a row."""
     rows = [
         (
             backup.id,
@@ -43,8 +55,4 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
         )
         for backup in backups
     ]
-    unreadable = [{"id": backup_id, "error": error.message} for backup_id, error in broken]
-    invocation.emit(
-        {"store": store.url, "backups": [summary(backup) for backup in backups], "unreadable": unreadable},
-        Table(columns=_COLUMNS, rows=rows, right={"dumped", "stored", "took"}),
-    )
+    return Table(columns=_COLUMNS, rows=rows, right={"dumped", "stored", "took"})

@@ -18,6 +18,8 @@ from io import StringIO
 from pathlib import PurePath
 from typing import Any
 
+import click
+
 from backup.domain.sizes import show_seconds
 
 _INDENT = 2
@@ -137,6 +139,12 @@ def write(text: str) -> None:
     except BrokenPipeError:
         abandon_stdout()
         raise OutputClosed from None
+
+
+def painted(text: str, colour: str) -> str:
+    """`text` in a colour on a terminal, unless its owner wants none (no-color.org)."""
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, fg=colour) if coloured else text
 
 
 def abandon_stdout() -> None:

@@ -114,7 +114,7 @@ def restore(
             _make_safe(invocation, found, target_url)
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
-    invocation.emit({"backup": found.id, **_jsonable(report)}, _restored(found, report))
+    invocation.emit({"backup": found.id, **_jsonable(report)}, told_restore(found, report))
 
 
 def _default_name(backup: Manifest) -> str:
@@ -155,7 +155,8 @@ def _planned(backup: Manifest, plan: RestorePlan) -> Fields:
     )
 
 
-def _restored(backup: Manifest, report: RestoreReport) -> str:
+def told_restore(backup: Manifest, report: RestoreReport) -> str:
+    """What a restore did."""
     total = sum(report.seconds.values())
     phases = ", ".join(f"{name} {show_seconds(seconds)}" for name, seconds in report.seconds.items())
     lines = [f"{backup.id} restored into {report.database} in {show_seconds(total)} ({phases})"]

