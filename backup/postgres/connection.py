@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import psycopg
 import stamina
 from psycopg import errors as sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
@@ -55,11 +57,27 @@ def connect(address: Address, *, connect_timeout: int = 10, patient: bool = True
     """
     connection = _open(address, connect_timeout, _ATTEMPTS if patient else 1)
     try:
+        _accept_any_bytes(connection)
         yield connection
     except psycopg.Error as error:
         raise translate(error, address) from error
     finally:
         connection.close()
+
+
+def _accept_any_bytes(connection: Connection) -> None:
+    """Let names of a database that does not know its encoding through, whatever bytes they are made of."""
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        connection.execute("SET client_encoding = 'SQL_ASCII'")
+        for name in ("text", "name"):
+            connection.adapters.register_loader(name, _AnyBytes)
+
+
+class _AnyBytes(Loader):
+    """Text in UTF-8, as far as it is; what is not becomes escapes, to be shown at least."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
 
 
 def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:

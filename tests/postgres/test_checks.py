@@ -295,6 +295,17 @@ def test_any_encoding_is_read(encoding: str, pg18: Server, new_database: NewData
     assert found["database"].message.endswith(encoding)
 
 
+def test_names_in_no_known_encoding_are_told_as_far_as_they_can_be_read(
+    pg18: Server, new_database: NewDatabase, new_role: NewRole
+) -> None:
+    db = new_database(pg18, options="TEMPLATE template0 LOCALE 'C' ENCODING 'SQL_ASCII'")
+    role = new_role(pg18)
+    with pg18.connect(db) as connection:
+        connection.execute(b'CREATE TABLE "caf\xe9" (id int)')
+    assert check_as(pg18, db, role)["tables"].message == r'no SELECT on public."caf\xe9"'
+    assert check(pg18.url(db))["tables"].verdict == "ok"
+
+
 def test_a_client_older_than_the_server_is_refused_and_the_rest_still_checked(
     pg18: Server, new_database: NewDatabase, new_role: NewRole
 ) -> None:

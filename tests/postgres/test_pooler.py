@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,78 +16,24 @@ from backup.postgres.address import Address
 from backup.postgres.checks import check_source
 from backup.postgres.clients import find_clients
 from backup.postgres.scratch import EMBEDDED, packaged_bin_dir
-from backup.stream.child import Child
-from tests.fixtures.postgres import Server
-from tests.support.services import missing
+from tests.fixtures.pgbouncer import NewPooler, PoolMode
+from tests.fixtures.postgres import NewRole, Server
 
 CLIENTS = find_clients([packaged_bin_dir(EMBEDDED)], {})
 
 
 @contextmanager
-def pgbouncer(server: Server, mode: str, *, pool_size: int = 5, port: int = 0, more: str = "") -> Iterator[str]:
-    """PgBouncer in this mode before a server; gives the address of the database `postgres` behind it.
-
-    With `port` it is one by unix socket, so that no port of this machine need be free.
-    """
-    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        missing("there is no pgbouncer")
-    account = "nobody" if os.geteuid() == 0 else None
-    with short_folder() as folder:
-        listening = free_port()
-        (folder / "users").write_text(f'"{server.superuser}" ""')
-        (folder / "pgbouncer.ini").write_text(
-            "[databases]\n"
-            f"* = host={server.host} port={server.port} user={server.superuser} password={server.password}\n"
-            "[pgbouncer]\nlisten_addr = 127.0.0.1\nauth_type = any\nauth_file = users\n"
-            f"listen_port = {listening}\nunix_socket_dir = {folder}\n"
-            f"pool_mode = {mode}\ndefault_pool_size = {pool_size}\n{more}\n"
-        )
-        if account:
-            for path in (folder, *folder.iterdir()):
-                os.chown(path, pwd.getpwnam(account).pw_uid, -1)
-        with Child([program, "-q", str(folder / "pgbouncer.ini")], env={}, user=account, cwd=folder) as child:
-            wait_for(listening, child)
-            account_there = f"user={server.superuser} dbname=postgres"
-            if port:
-                with on_port(port, folder / f".s.PGSQL.{listening}", account_there) as address:
-                    yield address
-            else:
-                yield f"host=127.0.0.1 port={listening} {account_there}"
+def socket_folder() -> Iterator[Path]:
+    """A folder where any account may put a socket, with a path short enough for one."""
+    with tempfile.TemporaryDirectory(prefix="pgproof-", dir="/tmp") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
 
 
-@contextmanager
-def on_port(port: int, there: Path, address: str) -> Iterator[str]:
-    """The unix socket `there` as that of another port, so that no port of this machine need be free."""
-    with short_folder() as folder:
-        (folder / f".s.PGSQL.{port}").symlink_to(there)
-        yield f"{address} host={folder} port={port}"
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="pgproof-", dir="/tmp"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for(port: int, child: Child) -> None:
-    end = time.monotonic() + 20
-    while child.poll() is None and time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail(f"pgbouncer did not start: {child.stderr_tail}")
+def on_port(port: int, folder: Path, there: Path) -> str:
+    """The socket `there` as that of another port, so that no port of this machine need be free."""
+    (folder / f".s.PGSQL.{port}").symlink_to(there)
+    return f"host={folder} port={port} dbname=postgres"
 
 
 def line(address: str) -> tuple[Check, list[Check]]:
@@ -109,9 +50,8 @@ def test_nothing_between_is_told(any_server: Server) -> None:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-def test_a_pooler_that_shares_sessions_is_refused(mode: str, any_server: Server) -> None:
-    with pgbouncer(any_server, mode) as address:
-        found, rest = line(address)
+def test_a_pooler_that_shares_sessions_is_refused(mode: PoolMode, any_server: Server, new_pooler: NewPooler) -> None:
+    found, rest = line(new_pooler(any_server, mode=mode).url())
     assert (found.verdict, found.error, found.to_error().status) == ("fail", ConfigurationError, 3)
     assert found.message.startswith("PgBouncer 1.")
     assert "shares sessions" in found.message
@@ -119,64 +59,67 @@ def test_a_pooler_that_shares_sessions_is_refused(mode: str, any_server: Server)
     assert rest == []
 
 
-def test_a_pool_in_use_that_hands_its_sessions_out_in_turn_is_seen_through(pg18: Server) -> None:
-    with pgbouncer(pg18, "transaction", more="server_round_robin = 1") as address:
-        others = [psycopg.connect(address) for _ in range(3)]
-        for other in others:
-            other.execute("SELECT 1")
-        for other in others:
-            other.commit()
-        found, _ = line(address)
-        for other in others:
-            other.close()
+def test_a_pool_that_hands_its_sessions_out_in_turn_is_seen_through(pg18: Server, new_pooler: NewPooler) -> None:
+    pooler = new_pooler(pg18, settings={"server_round_robin": "1"})
+    others = [psycopg.connect(pooler.url()) for _ in range(3)]
+    for other in others:
+        other.execute("SELECT 1")
+    for other in others:
+        other.close()
+    found, _ = line(pooler.url())
     assert (found.verdict, found.error) == ("fail", ConfigurationError)
 
 
-def test_a_pooler_that_keeps_sessions_is_a_warning(any_server: Server) -> None:
-    with pgbouncer(any_server, "session") as address:
-        found, rest = line(address)
+def test_a_pooler_that_keeps_sessions_is_a_warning(any_server: Server, new_pooler: NewPooler) -> None:
+    found, rest = line(new_pooler(any_server, mode="session").url())
     assert found.verdict == "warn"
     assert "it keeps our session" in found.message
     assert {each.verdict for each in rest} == {"ok"}
 
 
-def test_a_pooler_without_a_second_session_for_us_is_refused(pg18: Server) -> None:
-    with pgbouncer(pg18, "session", pool_size=1) as address:
-        found, rest = line(address)
+def test_a_pooler_without_a_second_session_for_us_is_refused(pg18: Server, new_pooler: NewPooler) -> None:
+    found, rest = line(new_pooler(pg18, mode="session", settings={"default_pool_size": "1"}).url())
     assert (found.verdict, rest) == ("fail", [])
     assert "no second session" in found.message
 
 
-def test_a_pooler_that_does_not_tell_its_name_is_still_seen(pg18: Server) -> None:
-    more = "ignore_startup_parameters = options\nauth_type = trust"
-    with pgbouncer(pg18, "transaction", more=more) as address:
-        found, _ = line(address)
+def test_a_pooler_that_does_not_tell_its_version_is_known_by_its_words(
+    pg18: Server, new_pooler: NewPooler, new_role: NewRole
+) -> None:
+    role = new_role(pg18)
+    found, _ = line(new_pooler(pg18, roles=[role]).url(role=role))
+    assert found.verdict == "fail"
+    assert found.message.startswith("PgBouncer stands in between")
+
+
+def test_a_pooler_that_tells_nothing_is_still_seen(pg18: Server, new_pooler: NewPooler, new_role: NewRole) -> None:
+    role = new_role(pg18)
+    found, _ = line(new_pooler(pg18, roles=[role], settings={"ignore_startup_parameters": "options"}).url(role=role))
     assert found.verdict == "fail"
     assert found.message.startswith("a pooler or proxy stands in between")
 
 
-def test_options_that_pgbouncer_refuses_are_told_as_its_refusal(pg18: Server) -> None:
-    with pgbouncer(pg18, "session") as address:
-        found = list(
-            check_source(
-                Address.parse(f"{address} options='-c geqo=on'"), clients=CLIENTS, connect_timeout=5, filtered=False
-            )
-        )
+def test_options_that_pgbouncer_refuses_are_told_as_its_refusal(pg18: Server, new_pooler: NewPooler) -> None:
+    address = Address.parse(f"{new_pooler(pg18, mode='session').url()}?options=-c%20geqo%3Don")
+    found = list(check_source(address, clients=CLIENTS, connect_timeout=5, filtered=False))
     assert [each.name for each in found] == ["address", "connection"]
     assert found[1].error is ConfigurationError
     assert found[1].message.startswith("PgBouncer stands in between")
 
 
-def test_supabases_port_has_its_own_advice(pg18: Server) -> None:
-    with pgbouncer(pg18, "transaction", port=6543) as address:
-        found, _ = line(address)
+def test_supabases_port_has_its_own_advice(pg18: Server, new_pooler: NewPooler) -> None:
+    with socket_folder() as folder:
+        pooler = new_pooler(pg18, settings={"unix_socket_dir": str(folder)})
+        address = on_port(6543, folder, folder / f".s.PGSQL.{pooler.port}")
+        found, _ = line(f"{address} user={pooler.superuser} password={pooler.password}")
     assert found.verdict == "fail"
     assert "use port 5432 instead of 6543" in (found.hint or "")
 
 
 @pytest.mark.parametrize(("port", "verdict"), [(6432, "ok"), (6543, "warn")])
 def test_a_poolers_port_with_no_pooler_behind_it(port: int, verdict: str, pg18: Server) -> None:
-    with on_port(port, pg18.socket_folder / f".s.PGSQL.{pg18.port}", "user=postgres dbname=postgres") as address:
-        found, rest = line(address)
+    with socket_folder() as folder:
+        address = on_port(port, folder, pg18.socket_folder / f".s.PGSQL.{pg18.port}")
+        found, rest = line(f"{address} user={pg18.superuser}")
     assert found.verdict == verdict
     assert rest
