@@ -5,21 +5,17 @@ Owns which sections are run together. Only the values of step 1 are exchanged fo
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backup.demo.s3_server import S3Server
-from tests.docs.generate import DOCS
+from tests.docs.pages import DOCS, blocks, require, run_bash, with_values
 from tests.fixtures.postgres import NewDatabase, Server, running
 from tests.support.compare import difference, facts
-from tests.support.services import missing
 from tests.support.sink import ORDINARY, load_sink
 
 PAGE = DOCS / "restore-by-hand.md"
@@ -35,26 +31,6 @@ AFTER_FETCHING = (CHECK, ROLES, OLD_NAME, NEW_NAME, LOOK)
 
 TARGET = "shop"
 NEW = "shop_by_hand"
-
-
-def blocks() -> dict[str, str]:
-    """The shell lines of the page by the heading that they stand under."""
-    found: dict[str, str] = {}
-    for section in re.split(r"^#{2,3} ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        heading, _, text = section.partition("\n")
-        lines = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        if lines:
-            assert len(lines) == 1, f"{heading} has several blocks"
-            found[heading] = lines[0]
-    return found
-
-
-def with_values(block: str, values: dict[str, str]) -> str:
-    """The block of step 1 with the test's values; the page asks for exactly these, and $ENDPOINT for a bucket."""
-    assert set(re.findall(r"^(\w+)=", block, re.MULTILINE)) == values.keys() - {"ENDPOINT"}
-    for name, value in values.items():
-        block = re.sub(rf"^{name}=.*$", f"{name}={value}", block, flags=re.MULTILINE)
-    return block + "".join(f"{name}={value}\n" for name, value in values.items() if name == "ENDPOINT")
 
 
 @pytest.fixture
@@ -86,42 +62,24 @@ def empty_server(pg18: Server) -> Iterator[Server]:
         yield server
 
 
-def require(program: str) -> None:
-    """A program that answers; a shim that leads nowhere is none."""
-    found = shutil.which(program)
-    if not found or subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
-        missing(f"there is no {program}")
-
-
-def back_up(server: Server, database: str, store: str, **settings: str) -> str:
-    """A backup made by the command, split into volumes; its id."""
-    environ = os.environ | settings
+def back_up(server: Server, database: str, store: str, folder: Path, **environ: str) -> dict[str, str]:
+    """Make a backup in several volumes with the command; the values of step 1 that mean it."""
     environ |= {"PGPROOF_DATABASE_URL": server.url(database), "PGPROOF_STORE": store, "PGPROOF_TARGET": TARGET}
     environ |= {"PGPROOF_VOLUME_SIZE": "64KiB", "PGPROOF_PG_BIN": str(server.bin_dir)}
-    done = subprocess.run(
-        [sys.executable, "-m", "backup", "backup"], env=environ, capture_output=True, text=True, check=False
-    )
+    done = run_bash("pgproof backup", folder, server, **environ)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()[0]
+    return {"STORE": store, "TARGET": TARGET, "ID": done.stdout.split()[0], "NEW": NEW}
 
 
 def run_lines(
     folder: Path, server: Server, *headings: str, values: dict[str, str], **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the blocks as one bash script; a command that fails ends it."""
-    found = blocks()
+    """Run the blocks under these headings as one script, as that server's superuser."""
+    found = blocks(PAGE)
     script = with_values(found[VALUES], values) + "".join(found[heading] for heading in headings)
-    environ |= {
-        "PATH": f"{server.bin_dir}:{os.environ['PATH']}",
-        "HOME": str(folder),
-        "PGHOST": server.host,
-        "PGPORT": str(server.port),
-        "PGUSER": server.superuser,
-        "PGPASSWORD": server.password,
-    }
-    return subprocess.run(
-        ["bash", "-eu", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, check=False
-    )
+    environ |= {"PGHOST": server.host, "PGPORT": str(server.port)}
+    environ |= {"PGUSER": server.superuser, "PGPASSWORD": server.password}
+    return run_bash(script, folder, server, **environ)
 
 
 def assert_is_restored(source: Server, name: str, destination: Server) -> None:
@@ -134,15 +92,14 @@ def assert_is_restored(source: Server, name: str, destination: Server) -> None:
 
 
 def test_every_shell_line_of_the_page_is_run_by_a_test() -> None:
-    assert set(blocks()) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, *AFTER_FETCHING}
+    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, *AFTER_FETCHING}
 
 
 def test_the_lines_restore_a_backup_from_a_directory(
     pg18: Server, source: str, empty_server: Server, tmp_path: Path
 ) -> None:
     require("zstd")
-    store = tmp_path / "store"
-    values = {"STORE": str(store), "TARGET": TARGET, "ID": back_up(pg18, source, str(store)), "NEW": NEW}
+    values = back_up(pg18, source, str(tmp_path / "store"), tmp_path)
 
     done = run_lines(tmp_path, empty_server, FROM_DIRECTORY, *AFTER_FETCHING, values=values)
 
@@ -157,11 +114,11 @@ def test_the_lines_restore_a_backup_from_a_bucket(
     require("zstd")
     require("aws")
     store = bucket_variables.pop("STORE")
-    backup = back_up(pg18, source, store, **bucket_variables)
-    endpoint = bucket_variables.pop("AWS_ENDPOINT_URL")  # the page says it another way, which older versions know too
-    values = {"STORE": store, "TARGET": TARGET, "ID": backup, "NEW": NEW, "ENDPOINT": endpoint}
+    values = back_up(pg18, source, store, tmp_path, **bucket_variables)
+    endpoint = bucket_variables.pop("AWS_ENDPOINT_URL")  # an older aws knows it only as the page says it
+    environ = bucket_variables | {"ENDPOINT": endpoint}
 
-    done = run_lines(tmp_path, empty_server, FROM_BUCKET, *AFTER_FETCHING, values=values, **bucket_variables)
+    done = run_lines(tmp_path, empty_server, FROM_BUCKET, *AFTER_FETCHING, values=values, **environ)
 
     assert done.returncode == 0, done.stderr
     assert_is_restored(pg18, source, empty_server)
@@ -169,10 +126,8 @@ def test_the_lines_restore_a_backup_from_a_bucket(
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "missing"])
 def test_the_check_finds_a_file_that_is(damage: str, pg18: Server, new_database: NewDatabase, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    backup = back_up(pg18, new_database(pg18), str(store))
-    values = {"STORE": str(store), "TARGET": TARGET, "ID": backup, "NEW": NEW}
-    file = store / TARGET / backup / "dump.pgc.zst.000"
+    values = back_up(pg18, new_database(pg18), str(tmp_path / "store"), tmp_path)
+    file = tmp_path / "store" / TARGET / values["ID"] / "dump.pgc.zst.000"
     content = file.read_bytes()
     if damage == "missing":
         file.unlink()
@@ -193,5 +148,4 @@ def test_what_pg_restore_says_of_a_cut_dump_is_on_the_page(pg18: Server, source:
     done = subprocess.run(
         [pg18.bin_dir / "pg_restore", "--file=/dev/null", dump], capture_output=True, text=True, check=False
     )
-    said = done.stderr.strip().rpartition("error: ")[2]
-    assert said in PAGE.read_text()
+    assert done.stderr.strip().rpartition("error: ")[2] in PAGE.read_text()

@@ -1,0 +1,165 @@
+"""What a new user reads, done as it stands: README's lines back up and restore, its examples load, its links lead on.
+
+Only names of servers, stores and files are exchanged for those of the test.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from backup.demo.s3_server import S3Server
+from tests.docs.pages import DOCS, ROOT, blocks, run_bash, with_values
+from tests.fixtures.postgres import NewDatabase, Server, running
+
+README = ROOT / "README.md"
+TONIGHT = "Lost a database tonight? Restore it"
+MORE_WAYS = "More ways to restore"
+FIRST_BACKUP = "First backup"
+SETTINGS = "The few settings that matter"
+EVERY_NIGHT = "Every night"
+BY_HAND = {"Install"}
+"""Not run here: an installation takes the network and minutes."""
+
+PROSE = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+FIRST_SCREEN = 45
+
+
+@pytest.fixture
+def shop(pg18: Server, new_database: NewDatabase) -> Server:
+    """The server with the database of the page's examples."""
+    name = new_database(pg18, name="shop")
+    with pg18.connect(name) as connection:
+        connection.execute("CREATE TABLE orders AS SELECT i AS id FROM generate_series(1, 1000) i")
+        connection.execute("CREATE TABLE customers AS SELECT i AS id FROM generate_series(1, 10) i")
+    return pg18
+
+
+@pytest.fixture
+def other_server(pg18: Server) -> Iterator[Server]:
+    with running(pg18.bin_dir) as server:
+        yield server
+
+
+def run(script: str, folder: Path, server: Server, **environ: str) -> str:
+    """What the lines print; they must end well."""
+    done = run_bash(script, folder, server, PGPROOF_PG_BIN=str(server.bin_dir), **environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def counts(server: Server, database: str) -> tuple[int, ...]:
+    with server.connect(database) as connection:
+        row = connection.execute("SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM customers)").fetchone()
+    assert row
+    return row
+
+
+def test_every_shell_line_is_run_by_a_test() -> None:
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP}
+
+
+def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
+    screen = "\n".join(README.read_text().splitlines()[:FIRST_SCREEN])
+    for wanted in ("pgproof list", "--dry-run", "pgproof restore latest", "make install", "make demo", "make test"):
+        assert wanted in screen
+
+
+def test_the_lines_of_the_first_backup_make_and_verify_one(shop: Server, tmp_path: Path) -> None:
+    values = {"PGPROOF_DATABASE_URL": shop.url("shop"), "PGPROOF_STORE": str(tmp_path / "backups")}
+
+    said = run(with_values(blocks(README)[FIRST_BACKUP], values), tmp_path, shop)
+
+    assert re.search(r"\d{8}T\d{6}Z  shop  complete", said)
+    assert " good " in said
+
+
+def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
+    shop: Server, other_server: Server, s3_server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    values = {
+        "PGPROOF_STORE": f"s3://{bucket}/prod",
+        "PGPROOF_S3_ENDPOINT": s3_server.endpoint,
+        "PGPROOF_S3_ACCESS_KEY": s3_server.access_key,
+        "PGPROOF_S3_SECRET_KEY": s3_server.secret_key.get_secret_value(),
+        "PGPROOF_DATABASE_URL": shop.url("shop"),
+    }
+    backup = run("pgproof backup", tmp_path, shop, **values).split()[0]
+    restored = f"shop_restored_{backup.lower()}"
+
+    said = run(with_values(blocks(README)[TONIGHT], values), tmp_path, shop)
+
+    assert backup in said
+    assert counts(shop, restored) == (1000, 10)
+    swap_as_the_page_says(shop, restored)
+    with shop.connect() as connection:
+        connection.execute("DROP DATABASE shop")
+    more, _, in_place = blocks(README)[MORE_WAYS].rpartition("pgproof restore")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    more = more.replace("2026-11-22T08:30Z", f"{tomorrow:%Y-%m-%dT%H:%MZ}")
+    run(more, tmp_path, shop, OTHER_SERVER=other_server.url("postgres"), **values)
+    assert counts(shop, "shop") == counts(shop, "shop_morning") == counts(other_server, "shop") == (1000, 10)
+    assert counts(shop, "shop_orders") == (1000, 0)
+    with shop.connect("shop") as connection:
+        connection.execute("DELETE FROM orders")
+    run("pgproof restore" + in_place, tmp_path, shop, ID=backup, **values)
+    assert counts(shop, "shop") == (1000, 10)
+    assert run("pgproof list", tmp_path, shop, **values).count(" complete ") == 2
+
+
+def swap_as_the_page_says(server: Server, restored: str) -> None:
+    statements = blocks(README, "sql")[MORE_WAYS].replace("shop_restored_20261122t080000z", restored)
+    with server.connect() as connection:
+        for statement in statements.splitlines():
+            connection.execute(statement.encode())
+    assert {"shop", "shop_broken"} <= set(server.databases())
+
+
+def test_the_file_of_settings_loads(shop: Server, tmp_path: Path) -> None:
+    address = tmp_path / "database-url"
+    address.write_text(shop.url("shop"))
+    text = blocks(README, "yaml")[SETTINGS].replace("/etc/pgproof/database-url", str(address))
+    (tmp_path / "pgproof.yaml").write_text(text)
+
+    said = run("pgproof config --config pgproof.yaml", tmp_path, shop)
+
+    assert 'url: "s3://backups/prod"' in said
+
+
+def test_the_line_of_crontab_speaks_only_when_there_is_no_backup(shop: Server, tmp_path: Path) -> None:
+    line = blocks(README, "crontab")[EVERY_NIGHT].removeprefix("0 3 * * * ").strip()
+    for path, ours in {"/opt/pgproof/.venv/bin/": "", "/etc/": f"{tmp_path}/", "/var/log/": f"{tmp_path}/"}.items():
+        assert path in line
+        line = line.replace(path, ours)
+    config = f"database: {{url_file: {tmp_path}/url}}\nstores: {{main: {{url: {tmp_path}/backups}}}}\n"
+    (tmp_path / "pgproof.yaml").write_text(config)
+    (tmp_path / "url").write_text(shop.url("shop"))
+    assert run(line, tmp_path, shop) == ""
+    assert "complete" in (tmp_path / "pgproof.log").read_text()
+
+    (tmp_path / "url").write_text(shop.url("no_such_database"))
+    assert run(line, tmp_path, shop) == "pgproof: no backup, exit code 4\n"
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_that_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_the_command_of_ci_runs_what_the_page_says() -> None:
+    script = ROOT / ".ci" / "run"
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    assert {"make test", "make check"} <= set(re.findall(r"make [a-z]+", script.read_text()))
