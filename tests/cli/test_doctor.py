@@ -35,7 +35,7 @@ def test_all_is_well_with_a_database_and_a_bucket(
     assert (ran.returncode, ran.stderr) == (0, "")
     *lines, empty, summary = ran.stdout.splitlines()
     assert {line[:2] for line in lines} == {"✓ "}
-    assert "✓ store multipart  12 MiB written in " in ran.stdout
+    assert "✓ store multipart  " in ran.stdout
     assert (empty, summary) == ("", f"{len(lines)} ok")
     assert "\x1b" not in ran.stdout
     assert pg18.password not in ran.stdout
