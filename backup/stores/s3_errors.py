@@ -123,7 +123,9 @@ def _line(error: HTTPError | OSError, address: S3Address) -> PgproofError:
             detail=_short(cause),
             hint="if the server's certificate is from an authority of your own, name its file in PGPROOF_S3_CA_FILE",
         )
-    hint = "check the host name in the endpoint" if isinstance(cause, NameResolutionError) else None
+    hint = "check the endpoint, and that the server behind it is running"
+    if isinstance(cause, NameResolutionError):
+        hint = "check the host name in the endpoint"
     return StoreUnreachable(f"{address.host} does not answer", detail=_short(cause), hint=hint)
 
 

@@ -237,10 +237,11 @@ class Upload:
         except Foreign as left:
             reason = translate(left, self._address, self._key).message
             if isinstance(error, PgproofError):
-                error.hint = error.hint or (
+                advice = (
                     f"something of {self._key} may be left, as it could not be removed ({reason}); "
                     "give the bucket a rule that ends unfinished uploads after a day"
                 )
+                error.hint = f"{error.hint}\n{advice}" if error.hint else advice
 
     def _abort(self) -> None:
         """Abort our upload, and every other of this key: the answer that told its id may have been lost."""
