@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,13 @@ from backup.stream.child import Child
 from backup.stream.readers import ByteReader
 
 _WAITED = re.compile(r"canceling statement due to (lock|statement) timeout")
+_SNAPSHOT_GONE = re.compile(
+    r"invalid snapshot identifier|snapshot \".*\" does not exist|could not import the requested snap"
+)
+_CUT = re.compile(
+    r"closed the connection|terminating connection|connection to server|could not receive data|SSL SYSCALL|SSL error"
+    r"|connection not open|no connection to the server"
+)
 _REFUSED = re.compile(r"permission denied|must be owner|would be affected by row-level security")
 
 
@@ -86,7 +93,7 @@ class PgDumpEngine:
             *(f"--exclude-table-data={pattern}" for pattern in options.exclude_table_data),
             f"--dbname={snapshot.address.argument()}",
         ]
-        with Child(argv, env=snapshot.address.environment(self.environ), stdout=True) as child:
+        with self._start(argv, snapshot) as child:
             yield _DumpStream(child, snapshot)
 
     @contextmanager
@@ -101,8 +108,18 @@ class PgDumpEngine:
             f"--database={entrance}",
             f"--dbname={snapshot.address.argument()}",
         ]
-        with Child(argv, env=snapshot.address.environment(self.environ), stdout=True) as child:
+        with self._start(argv, snapshot) as child:
             yield _WholeOutput(child)
+
+    def _start(self, argv: Sequence[str], snapshot: HeldSnapshot) -> Child:
+        try:
+            return Child(argv, env=snapshot.address.environment(self.environ), stdout=True)
+        except OSError as error:
+            raise DumpFailed(
+                f"{argv[0]} cannot be started",
+                detail=error.strerror,
+                hint="install the PostgreSQL client programs as a whole, pg_dump, pg_dumpall and pg_restore",
+            ) from error
 
 
 class _WholeOutput:
@@ -144,7 +161,11 @@ def _failure(child: Child, status: int) -> DumpFailed | AccessDenied:
     said = child.stderr_tail
     last = "\n".join(line for line in said.splitlines()[-8:] if line.strip())
     if status < 0:
-        return DumpFailed(f"{child.program} was killed by {signal.Signals(-status).name}", detail=last or None)
+        return DumpFailed(
+            f"{child.program} was killed by {signal.Signals(-status).name}",
+            detail=last or None,
+            hint="run it again; where nobody did that by hand, look whether the machine ran out of memory",
+        )
     if _WAITED.search(said):
         return DumpFailed(
             f"{child.program} waited too long for a lock",
@@ -155,4 +176,18 @@ def _failure(child: Child, status: int) -> DumpFailed | AccessDenied:
         return AccessDenied(
             f"{child.program} may not read everything", detail=last, hint="pgproof doctor prints the missing GRANTs"
         )
-    return DumpFailed(f"{child.program} failed with exit status {status}", detail=last or None)
+    if _SNAPSHOT_GONE.search(said):
+        return DumpFailed(
+            "the session that holds the snapshot was ended while the dump began",
+            detail=last,
+            hint="run it again; where this repeats, look for what ends sessions: an administrator, a proxy, a restart",
+        )
+    if _CUT.search(said):
+        return DumpFailed(
+            f"{child.program} lost its line to the server",
+            detail=last,
+            hint="run it again; where this repeats, look at the server's log, and for a proxy or firewall with a limit",
+        )
+    return DumpFailed(
+        f"{child.program} failed with exit status {status}", detail=last or None, hint="the server's log may say more"
+    )
