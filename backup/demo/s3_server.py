@@ -73,7 +73,7 @@ class S3Server:
     def __init__(
         self,
         *,
-        access_key: str = "pgproof",
+        access_key: str = "pgproof-access",
         secret_key: str = "pgproof-secret",  # noqa: S107 - of a server that lives for minutes on 127.0.0.1
         certificate: bytes | None = None,
         key: bytes | None = None,

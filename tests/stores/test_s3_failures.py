@@ -66,7 +66,7 @@ def every_call(store: S3Store) -> list[Callable[[], object]]:
 
 
 @pytest.mark.parametrize(
-    ("access_key", "secret_key"), [("somebody", "pgproof-secret"), ("pgproof", "guessed")], ids=["key", "secret"]
+    ("access_key", "secret_key"), [("somebody", "pgproof-secret"), ("pgproof-access", "guessed")], ids=["key", "secret"]
 )
 def test_wrong_keys_are_refused(s3_server: S3Server, bucket: str, access_key: str, secret_key: str) -> None:
     source = KeySource(mode="keys", access_key=SecretStr(access_key), secret_key=SecretStr(secret_key))
