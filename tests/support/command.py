@@ -63,6 +63,15 @@ class Finished:
         return self.stderr.partition("\nhint: ")[2]
 
 
+def wait_until(condition: Callable[[], object], *, limit: float = _TIME_LIMIT) -> None:
+    """Wait until something is so. Fails where that takes longer than `limit` seconds."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"it was not so within {limit} s")
+        time.sleep(_POLL)
+
+
 class Running(AbstractContextManager["Running"]):
     """A command that runs. Leaving the context kills it where it still does."""
 
@@ -115,13 +124,15 @@ class Running(AbstractContextManager["Running"]):
 
     def wait_for(self, condition: Callable[[], object], *, limit: float = _TIME_LIMIT) -> None:
         """Wait until something is so while it runs. Fails where the command ends before, or in time."""
-        end = time.monotonic() + limit
-        while not condition():
+
+        def is_so() -> bool:
+            if condition():
+                return True
             if not self.is_running():
                 raise AssertionError(f"it ended before: {self.finish()}")
-            if time.monotonic() > end:
-                raise AssertionError(f"nothing happened in {limit} s")
-            time.sleep(_POLL)
+            return False
+
+        wait_until(is_so, limit=limit)
 
     def finish(self, *, limit: float = _TIME_LIMIT) -> Finished:
         """Wait for its end."""
