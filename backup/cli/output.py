@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from io import StringIO
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -179,8 +179,10 @@ def _on_terminal(table: Table) -> str:
     from rich.text import Text  # noqa: PLC0415 -- the same
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in table.columns:
-        drawn.add_column(name, justify="right" if name in table.right else "left", overflow="fold")
+    for number, name in enumerate(table.columns):
+        # the first one names the row: it is copied, so it stays in one piece
+        side: Literal["left", "right"] = "right" if name in table.right else "left"
+        drawn.add_column(name, justify=side, overflow="fold", no_wrap=number == 0)
     for row in table.rows:
         drawn.add_row(*(Text(cell(each)) for each in row))
     buffer = StringIO()

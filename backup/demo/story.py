@@ -133,33 +133,39 @@ def tell_story() -> Generator[Step | Done[Result], None, None]:
     """
     _require_packages()
     with ExitStack() as stack:
-        yield START
-        started = _timed(START, lambda: _start(stack))
-        yield started
-        settings = load({}, started.result.environment)
-        store = bootstrap.make_store(settings.store())
+        try:
+            yield from _tell(stack)
+            yield CLEAN_UP
+            yield _timed(CLEAN_UP, lambda: _clean_up(stack))
+        finally:
+            _clean_up(stack)
 
-        yield LOAD
-        loaded = _timed(LOAD, lambda: _load(settings))
-        yield loaded
 
-        yield BACKUP
-        yield _timed(BACKUP, lambda: _back_up(settings, store))
+def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
+    yield START
+    started = _timed(START, lambda: _start(stack))
+    yield started
+    settings = load({}, started.result.environment)
+    store = bootstrap.make_store(settings.store())
 
-        yield LIST
-        yield _timed(LIST, lambda: Catalog(store).listing(_target()))
+    yield LOAD
+    loaded = _timed(LOAD, lambda: _load(settings))
+    yield loaded
 
-        yield LOSE
-        yield _timed(LOSE, lambda: _lose(settings))
+    yield BACKUP
+    yield _timed(BACKUP, lambda: _back_up(settings, store))
 
-        yield RESTORE
-        yield _timed(RESTORE, lambda: _restore(settings, store))
+    yield LIST
+    yield _timed(LIST, lambda: Catalog(store).listing(_target()))
 
-        yield COMPARE
-        yield _timed(COMPARE, lambda: _compare(settings, loaded.result.rows))
+    yield LOSE
+    yield _timed(LOSE, lambda: _lose(settings))
 
-        yield CLEAN_UP
-        yield _timed(CLEAN_UP, stack.close)
+    yield RESTORE
+    yield _timed(RESTORE, lambda: _restore(settings, store))
+
+    yield COMPARE
+    yield _timed(COMPARE, lambda: _compare(settings, loaded.result.rows))
 
 
 def _timed(step: Step, run: Callable[[], R]) -> Done[R]:
@@ -250,6 +256,11 @@ def _compare(settings: Settings, backed_up: Mapping[str, int]) -> Compared:
             ),
         )
     return Compared(tables=tables)
+
+
+def _clean_up(stack: ExitStack) -> None:
+    with signals_held():
+        stack.close()
 
 
 def _target() -> str:

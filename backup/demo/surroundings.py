@@ -1,4 +1,4 @@
-"""What the demo is kept apart from: the user's own databases and buckets, and signals while a server starts.
+"""What the demo is kept apart from: the user's own databases and buckets, and signals at the wrong moment.
 
 Owns the names of the variables that could lead elsewhere. Must not set any.
 """
@@ -36,32 +36,24 @@ def kept_apart() -> Iterator[None]:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Within it a first signal waits until the end; a second one does not.
+    """Within it signals wait; the first of them is let in at the end.
 
     A signal becomes an exception wherever it meets us. Between the start of a server and the moment when somebody
-    is bound to stop it, that would leave the server behind.
+    is bound to stop it, or half-way through deleting its files, that would leave something behind.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     waiting: list[int] = []
-    handlers = {each: signal.getsignal(each) for each in _SIGNALS}
 
     def hold(signum: int, _frame: FrameType | None) -> None:
         waiting.append(signum)
-        if len(waiting) > 1:
-            let_in()
 
-    def let_in() -> None:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-        first, waiting[:] = waiting[:1], []
-        for signum in first:
-            signal.raise_signal(signum)
-
-    for each in _SIGNALS:
-        signal.signal(each, hold)
+    before = {each: signal.signal(each, hold) for each in _SIGNALS}
     try:
         yield
     finally:
-        let_in()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
