@@ -94,7 +94,7 @@ def _narrate(story: Iterator[Step | Done[Result]], *, keep: bool) -> None:
                 if event == CLEAN_UP and keep:
                     _wait(environment)
                 write(_heading(event))
-                spinner.turn(event.title)
+                spinner.turn(f"{event.title} …" if event.command else "…")
                 continue
             spinner.rest()
             _show(event)
@@ -190,7 +190,7 @@ class _Spinner:
             return
         from rich.console import Console  # noqa: PLC0415 -- heavy, and only a terminal needs it
 
-        self._stack.enter_context(Console(stderr=True).status(f"{text} …", spinner_style="cyan"))
+        self._stack.enter_context(Console(stderr=True).status(text, spinner_style="cyan"))
 
     def rest(self) -> None:
         """Stop, and leave no trace."""
