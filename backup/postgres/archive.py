@@ -48,8 +48,16 @@ class Archive:
         Raises:
             IntegrityFailed: pg_restore cannot read it.
         """
+        listing = self._ask("--list", "--verbose")
         script = self._ask("--verbose", "--create", "--section=pre-data", "--section=post-data", "--file=-")
-        return parse(self._ask("--list", "--verbose"), script)
+        entries = parse(listing, script)
+        large_objects = [entry.number for entry in entries if entry.of_large_objects]
+        if large_objects:
+            chosen = Path(self.folder, "large-objects")
+            chosen.write_text("".join(f"{number};\n" for number in large_objects), encoding="ascii")
+            script += self._ask("--verbose", "--section=data", f"--use-list={chosen}", "--file=-")
+            entries = parse(listing, script)
+        return entries
 
     def _ask(self, *arguments: str) -> str:
         """What pg_restore prints of the table of contents."""
@@ -73,10 +81,18 @@ def _collect(child: Child, answer: list[bytes]) -> None:
 
 
 def feed(child: Child, source: ByteReader) -> bool:
-    """Give `source` to a child's standard input until either ends; tells whether `source` did."""
+    """Give `source` to a child's standard input until either ends; tells whether `source` did.
+
+    The last piece is held back until `source` has told its end: where the bytes turn out damaged, the child has never
+    had all of them, and so has committed nothing that needs them all.
+    """
+    held = b""
     while data := source.read(READ_SIZE):
-        if not child.write(data):
+        if not child.write(held):
             return False
+        held = data
+    if not child.write(held):
+        return False
     child.close_stdin()
     return True
 
