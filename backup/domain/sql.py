@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+|--[^\n]*|/\*.*?\*/)
-  | (?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+  | (?P<string>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)
   | (?P<name>"(?:[^"]|"")*"|\w[\w$]*)
   | (?P<mark>.)
     """,
@@ -27,15 +27,7 @@ def statements(sql: str) -> Iterator[tuple[str, list[str]]]:
     """
     text: list[str] = []
     tokens: list[str] = []
-    position = 0
-    while position < len(sql):
-        if not tokens and sql[position] == "\\":
-            position = (sql.find("\n", position) + 1) or len(sql)
-            continue
-        match = _TOKEN.match(sql, position)
-        if match is None:
-            break
-        position = match.end()
+    for match in _lexemes(sql):
         if match[0] == ";":
             yield "".join(text).strip(), tokens
             text, tokens = [], []
@@ -46,6 +38,28 @@ def statements(sql: str) -> Iterator[tuple[str, list[str]]]:
             tokens.append(match[0])
     if tokens:
         yield "".join(text).strip(), tokens
+
+
+def comment_starts(sql: str) -> Iterator[int]:
+    """Where comments begin; what only looks like one, in a function's body or another string, is none."""
+    return (match.start() for match in _lexemes(sql) if match[0].startswith("--"))
+
+
+def _lexemes(sql: str) -> Iterator[re.Match[str]]:
+    """Every token, space and comment, but psql's own lines."""
+    position = 0
+    begun = False
+    while position < len(sql):
+        if not begun and sql[position] == "\\":
+            position = (sql.find("\n", position) + 1) or len(sql)
+            continue
+        match = _TOKEN.match(sql, position)
+        if match is None:
+            break
+        position = match.end()
+        if match.lastgroup != "space":
+            begun = match[0] != ";"
+        yield match
 
 
 def identifier(token: str) -> str:
@@ -83,7 +97,8 @@ def roles_in(tokens: Sequence[str]) -> set[str]:
 
 def with_database(text: str, name: str) -> str:
     """A statement of pg_dump about a database, about another one instead: the name after DATABASE is exchanged."""
-    position = 0
+    of_role = re.match(r'(?i)ALTER ROLE ("(?:[^"]|"")*"|\w+)', text)  # whose name may be `database`
+    position = of_role.end() if of_role else 0
     after = False
     while match := _TOKEN.match(text, position):
         if after and match.lastgroup == "name":

@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from backup.domain.sql import comment_starts
 from backup.errors import NotFound
 
 _LINE = re.compile(r"(\d+); \d+ \d+ (.*)")
 _DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
 _HEADER = re.compile(
-    r"^--\n-- TOC entry (\d+) \(class \d+ OID \d+\)\n(?:-- Dependencies: [\d ]+\n)?"
+    r"--\n-- TOC entry (\d+) \(class \d+ OID \d+\)\n(?:-- Dependencies: [\d ]+\n)?"
     r"-- Name: (.*); Type: (.*?); Schema: (.*?); Owner: (.*?)(?:; Tablespace: (.*))?\n(?:-- Data Pos: \d+\n)?--\n",
-    re.MULTILINE,
 )
 _DATA_KINDS = (
     "TABLE DATA",
@@ -75,6 +75,17 @@ class Entry:
             and self.kind in {"ACL", "COMMENT", "SECURITY LABEL"}
         )
 
+    @property
+    def of_large_objects(self) -> bool:
+        """Whether it makes large objects or says whose they are; their content is another entry.
+
+        The data section has these entries, so that a script without data has nothing of them but their kind.
+        """
+        about = {"ACL", "COMMENT", "SECURITY", "SECURITY LABEL"}
+        return self.kind in {"BLOB", "BLOB METADATA"} or (
+            self.kind in about and (not self.sql or self.name.startswith("LARGE OBJECT"))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -99,7 +110,8 @@ def parse(listing: str, script: str) -> tuple[Entry, ...]:
 
 
 def _parse_script(script: str) -> Iterable[Entry]:
-    headers = list(_HEADER.finditer(script))
+    found = (_HEADER.match(script, position) for position in comment_starts(script))
+    headers = [header for header in found if header]
     ends = [header.start() for header in headers[1:]] + [len(script)]
     for header, end in zip(headers, ends, strict=True):
         number, name, kind, schema, owner, tablespace = header.groups()
@@ -123,22 +135,31 @@ def find_tables(entries: Iterable[Entry], wanted: Collection[str]) -> dict[int, 
     tables = {entry.number: entry for entry in entries if entry.kind == "TABLE"}
     found: dict[int, str] = {}
     for text in wanted:
-        hits = [entry for entry in tables.values() if text in _spellings(entry)]
+        hits = [entry for entry in tables.values() if re.sub(r"[\r\n]", " ", text) in _spellings(entry)]
         if len(hits) > 1:
             names = ", ".join(f"{entry.schema}.{entry.name}" for entry in hits)
             raise NotFound(f"{text!r} means several tables: {names}", hint="give the schema too: schema.table")
         if not hits:
-            known = [f"{entry.schema}.{entry.name}" for entry in tables.values()]
-            bare = {entry.name: f"{entry.schema}.{entry.name}" for entry in tables.values()}
-            near = [*get_close_matches(text, known, n=3), *(bare[n] for n in get_close_matches(text, bare, n=2))]
+            near = _nearest(text, tables.values())
             raise NotFound(
                 f"the backup has no table {text!r}",
-                hint=f"did you mean {', '.join(dict.fromkeys(near))}?"
+                hint=f"did you mean {', '.join(near)}?"
                 if near
-                else "pgproof show lists nothing like it",
+                else f"it has {len(tables)} tables, none is called alike",
             )
         found[hits[0].number] = f"{hits[0].schema}.{hits[0].name}"
     return found
+
+
+def _nearest(text: str, tables: Collection[Entry]) -> list[str]:
+    """The full names of tables that are called nearly so, with their schema or without, in capitals or not."""
+    names = [f"{entry.schema}.{entry.name}" for entry in tables]
+    known: dict[str, list[str]] = {}
+    for entry, name in zip(tables, names, strict=True):
+        known.setdefault(name.lower(), []).append(name)
+        known.setdefault(entry.name.lower(), []).append(name)
+    near = get_close_matches(text.lower(), known, n=3)
+    return list(dict.fromkeys(name for spelling in near for name in known[spelling]))[:5]
 
 
 def _spellings(entry: Entry) -> set[str]:
@@ -175,10 +196,36 @@ def select(entries: Iterable[Entry], tables: Collection[int]) -> Selection:
             if entry.kind == "FK CONSTRAINT" and not keep and needed & chosen:
                 cut.append(f"{entry.schema}.{entry.name}")
         else:
-            keep = True
+            keep = not entry.of_large_objects
         if keep:
             numbers.add(entry.number)
-    return Selection(numbers=frozenset(numbers), cut_keys=tuple(cut))
+    return Selection(numbers=_without_lost(numbers, everything), cut_keys=tuple(cut))
+
+
+def _without_lost(numbers: set[int], everything: Mapping[int, Entry]) -> frozenset[int]:
+    """`numbers` without those that need an entry after the data which is not among them, as a table's publication."""
+    while True:
+        lost = {
+            number
+            for number in numbers
+            for other in everything[number].depends
+            if other in everything and other not in numbers and _is_after_data(everything[other], everything)
+        }
+        if not lost:
+            return frozenset(numbers)
+        numbers = numbers - lost
+
+
+def index_steps(entries: Collection[Entry]) -> tuple[frozenset[int], ...]:
+    """All entries in the steps in which several connections may carry them out; only the second needs to be alone.
+
+    Attaching indexes of partitions is quick, but two at a time deadlock, or leave the index above marked as invalid.
+    """
+    attach = frozenset(entry.number for entry in entries if entry.kind == "INDEX ATTACH")
+    if not attach:
+        return (frozenset(entry.number for entry in entries),)
+    indexes = frozenset(entry.number for entry in entries if entry.kind in {"INDEX", "CONSTRAINT"})
+    return indexes, attach, frozenset(entry.number for entry in entries) - indexes - attach
 
 
 def _with_partitions(entries: Iterable[Entry], chosen: set[int]) -> set[int]:
