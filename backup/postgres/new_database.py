@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 import psycopg
 
@@ -19,7 +19,13 @@ from backup.logs import log
 from backup.postgres.connection import Connection
 from backup.postgres.target import Target
 
+Reach = Callable[[str], AbstractContextManager[Connection]]
+"""Connects to a database, given its name."""
+
 _NAME_LIMIT = 63
+_RENAME_TRIES = 3
+_END_OTHERS = """
+SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %(name)s"""
 _BUILTIN_SINCE = 17
 _ICU_RULES_SINCE = 16
 _PROVIDER_SINCE = 15
@@ -55,31 +61,26 @@ def creation(entries: Sequence[Entry], name: str, target: Target) -> tuple[str, 
 
 
 @contextmanager
-def new_database(connection: Connection, statement: str, *, passing: str, name: str) -> Iterator[None]:
+def new_database(connection: Connection, statement: str, *, passing: str, name: str, reach: Reach) -> Iterator[None]:
     """Create the database under its passing name; rename it when the block ends well, else drop it.
+
+    Args:
+        connection: to another database of the server.
+        statement: that creates it.
+        passing: the name it has until the block ends.
+        name: the name it has then.
+        reach: connects to a database of that server, where `connection` does not do.
 
     Raises:
         RestoreFailed, AccessDenied: it cannot be created.
     """
+    place = connection.info.dbname
     try:
-        connection.execute(statement.encode())
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise AccessDenied(
-            "this role may not create a database",
-            detail=str(error).strip(),
-            hint="ALTER ROLE … CREATEDB, or restore with --in-place into a database that is there",
-        ) from error
-    except psycopg.Error as error:
-        raise RestoreFailed(
-            f"the database {name} could not be created",
-            detail=str(error).strip(),
-            hint="where its locale is missing, install it on the server (dpkg-reconfigure locales) and restart it",
-        ) from error
-    try:
+        _create(connection, statement, name)
         yield
         _rename(connection, passing, name)
     except BaseException:
-        _drop(connection, passing)
+        _drop(connection, place, passing, reach)
         raise
 
 
@@ -99,21 +100,78 @@ def apply_properties(connection: Connection, entries: Sequence[Entry], name: str
                 yield f"not done: {' '.join(text.split())[:200]} ({str(error).splitlines()[0]})"
 
 
-def _rename(connection: Connection, passing: str, name: str) -> None:
+def _create(connection: Connection, statement: str, name: str) -> None:
     try:
-        connection.execute(f"ALTER DATABASE {quote_identifier(passing)} RENAME TO {quote_identifier(name)}".encode())
+        connection.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise AccessDenied(
+            "this role may not create a database",
+            detail=str(error).strip(),
+            hint="ALTER ROLE … CREATEDB, or restore with --in-place into a database that is there",
+        ) from error
     except psycopg.Error as error:
-        raise RestoreFailed(f"the restored database could not be named {name}", detail=str(error).strip()) from error
+        raise RestoreFailed(
+            f"the database {name} could not be created",
+            detail=str(error).strip(),
+            hint="where its locale is missing, install it on the server (dpkg-reconfigure locales) and restart it",
+        ) from error
 
 
-def _drop(connection: Connection, name: str) -> None:
+def _rename(connection: Connection, passing: str, name: str) -> None:
+    """Give it its name; sessions that others opened in it meanwhile (monitoring) are ended, for they forbid that."""
+    statement = f"ALTER DATABASE {quote_identifier(passing)} RENAME TO {quote_identifier(name)}".encode()
+    for attempt in range(1, _RENAME_TRIES + 1):
+        try:
+            connection.execute(statement)
+        except psycopg.errors.ObjectInUse as error:
+            if attempt == _RENAME_TRIES:
+                raise _unnamed(name, error) from error
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(_END_OTHERS, {"name": passing})
+        except psycopg.Error as error:
+            raise _unnamed(name, error) from error
+        else:
+            return
+
+
+def _unnamed(name: str, error: psycopg.Error) -> RestoreFailed:
+    return RestoreFailed(f"the restored database could not be named {name}", detail=str(error).strip())
+
+
+def _drop(connection: Connection, place: str, name: str, reach: Reach) -> None:
+    """Drop a half database; over a new connection where ours broke."""
+    statement = f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)"
+    try:
+        with nullcontext(connection) if _is_usable(connection) else reach(place) as usable:
+            try:
+                usable.execute(statement.encode())
+            except psycopg.errors.ObjectInUse:  # FORCE ends sessions, but not subscriptions
+                with reach(name) as inside:
+                    _drop_subscriptions(inside)
+                usable.execute(statement.encode())
+    except (psycopg.Error, PgproofError) as error:
+        log.error("a half database is left, drop it by hand", statement=statement, reason=str(error).strip())
+
+
+def _is_usable(connection: Connection) -> bool:
+    """Whether it can be asked; what it is busy with is cancelled."""
     try:
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
             connection.cancel_safe()
-        connection.execute(f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)".encode())
-    except (psycopg.Error, PgproofError) as error:
-        log.error(
-            "a half database is left, drop it by hand",
-            statement=f"DROP DATABASE {quote_identifier(name)} WITH (FORCE)",
-            reason=str(error).strip(),
-        )
+            return False
+        connection.execute("SELECT")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _drop_subscriptions(connection: Connection) -> None:
+    """Drop those that were restored: they are not enabled, and the slot that they name is not theirs to drop."""
+    found = connection.execute(
+        "SELECT subname::text FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid"
+        " WHERE d.datname = pg_catalog.current_database()"
+    )
+    for (name,) in found.fetchall():
+        quoted = quote_identifier(name)
+        connection.execute(f"ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE)".encode())
+        connection.execute(f"DROP SUBSCRIPTION {quoted}".encode())

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select
+from backup.domain.toc import Entry, find_tables, index_steps, select
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.logs import log
 from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport
@@ -28,7 +29,7 @@ from backup.postgres.rights import (
     plan_rights,
     refuse_missing_extensions,
 )
-from backup.postgres.snapshot import pin
+from backup.postgres.snapshot import lift_timeouts, pin
 from backup.postgres.target import Target, listed, read_target
 from backup.stream.readers import ByteReader
 
@@ -154,6 +155,7 @@ class PostgresRestorer:
         timeout = self.options.connect_timeout
         if in_place:
             with connect(address, connect_timeout=timeout) as connection:
+                lift_timeouts(connection)
                 yield connection
             return
         with ExitStack() as stack:
@@ -164,13 +166,15 @@ class PostgresRestorer:
                     break
             else:
                 connection = stack.enter_context(connect(address, connect_timeout=timeout))
+            lift_timeouts(connection)
             yield connection
 
     def _fill_new(self, job: _Job, seconds: dict[str, float]) -> Iterator[str]:
         passing = passing_name(job.choice.into)
         statement, notes = creation(job.entries, passing, job.target)
         yield from notes
-        with new_database(job.connection, statement, passing=passing, name=job.choice.into):
+        reach = partial(self._reach, job)
+        with new_database(job.connection, statement, passing=passing, name=job.choice.into, reach=reach):
             loader = self._loader(job, passing)
             with _timed(seconds, "load"), job.archive.open_dump() as dump:
                 loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
@@ -182,12 +186,14 @@ class PostgresRestorer:
                 yield from _give_away(job, passing)
 
     def _build_indexes(self, job: _Job, loader: Loader) -> None:
-        section = ["--section=post-data", *_list_option(job)]
-        if job.archive.head:
-            loader.run([*section, f"--jobs={job.choice.jobs}", str(job.archive.head)])
-        else:
+        if job.archive.head is None:
             with job.archive.open_dump() as dump:
-                loader.run(section, dump)
+                loader.run(["--section=post-data", *_list_option(job)], dump)
+            return
+        jobs = job.choice.jobs
+        for number, step in enumerate(index_steps(job.entries) if jobs > 1 else (None,)):
+            at_once = 1 if number == 1 else jobs
+            loader.run(["--section=post-data", *_list_option(job, step), f"--jobs={at_once}", str(job.archive.head)])
 
     def _replace_objects(self, job: _Job, seconds: dict[str, float]) -> Iterator[str]:
         loader = self._loader(job, job.database)
@@ -198,11 +204,16 @@ class PostgresRestorer:
 
     def _finish(self, job: _Job, database: str) -> Iterator[str]:
         """Owners and grants that pg_restore was not to set, and the planner's statistics."""
-        with connect(job.address.with_database(database), connect_timeout=self.options.connect_timeout) as connection:
+        with self._reach(job, database) as connection:
             connection.execute("SELECT set_config('search_path', '', false)")
-            yield from apply_afterwards(connection, job.rights.afterwards)
-            if self.options.analyze:
-                connection.execute("ANALYZE")
+            yield from apply_afterwards(connection, [*job.rights.afterwards, *["ANALYZE"] * self.options.analyze])
+
+    @contextmanager
+    def _reach(self, job: _Job, database: str) -> Iterator[Connection]:
+        """Connect to a database of the server that is restored into."""
+        with connect(job.address.with_database(database), connect_timeout=self.options.connect_timeout) as connection:
+            lift_timeouts(connection)
+            yield connection
 
     def _loader(self, job: _Job, database: str) -> Loader:
         return Loader(
@@ -266,13 +277,15 @@ def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], targe
     )
 
 
-def _list_option(job: _Job) -> list[str]:
-    """`--use-list` with a file beside the head, where not everything is restored."""
+def _list_option(job: _Job, step: frozenset[int] | None = None) -> list[str]:
+    """`--use-list` with a file beside the head, where not everything is restored, or not in one step."""
     entries = job.listed_entries
-    if entries is None:
+    if entries is None and step is None:
         return []
+    listed_entries = job.entries if entries is None else entries
+    numbers = [entry.number for entry in listed_entries if step is None or entry.number in step]
     path = Path(job.archive.folder, "list")
-    path.write_text("".join(f"{entry.number};\n" for entry in entries), encoding="ascii")
+    path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
     return [f"--use-list={path}"]
 
 

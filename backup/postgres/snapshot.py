@@ -17,7 +17,13 @@ from backup.errors import LockHeld
 from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect
 
-_NO_TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
 
 _DATABASE = """
 SELECT current_database(), pg_database_size(current_database()), current_setting('server_version_num')::int,
@@ -86,6 +92,14 @@ def pin(address: Address, connection: Connection) -> Address:
     return address.pinned(host=info.host, hostaddr=info.hostaddr, port=info.port, user=info.user, database=info.dbname)
 
 
+def lift_timeouts(connection: Connection) -> None:
+    """Let the server not end this session for its age, whatever its roles and databases are set to."""
+    connection.execute(
+        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)",
+        {"names": list(_TIMEOUTS)},
+    )
+
+
 @contextmanager
 def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Iterator[HeldSnapshot]:
     """Take the advisory lock of a target and export a snapshot; both end with the context.
@@ -95,12 +109,7 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
         DatabaseUnreachable, DatabaseMissing, AccessDenied: as `connect`.
     """
     with connect(address, connect_timeout=connect_timeout) as connection:
-        for name in _NO_TIMEOUTS:
-            connection.execute(f"SELECT set_config('{name}', '0', false)")
-        connection.execute(
-            "SELECT set_config('transaction_timeout', '0', false) FROM pg_catalog.pg_settings"
-            " WHERE name = 'transaction_timeout'"
-        )
+        lift_timeouts(connection)
         (locked,) = one_row(
             connection, "SELECT pg_try_advisory_lock(hashtextextended('pgproof ' || %(target)s, 0))", {"target": target}
         )
