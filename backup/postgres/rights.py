@@ -50,7 +50,7 @@ def plan_rights(entries: Sequence[Entry], target: Target, *, owner: bool, privil
     local = [entry for entry in entries if not entry.of_database]
     comments = [e for e in local if e.kind == "COMMENT" and e.name.startswith("EXTENSION ")]
     notes = [f"comment on {e.name.lower()} left out, it is not ours" for e in comments]
-    owners = list(_owner_statements(local, target)) if owner else []
+    owners = _owner_statements(local, target) if owner else []
     lost = {e.owner for e in local if e.owner} - target.settable if owner else set()
     if lost:
         notes.append(f"objects of {listed(lost)} will belong to {target.user}, which is no member of them")
@@ -75,13 +75,26 @@ def apply_afterwards(connection: Connection, wanted: Iterable[str]) -> Iterator[
             yield f"not done: {' '.join(statement.split())[:200]} ({said})"
 
 
-def _owner_statements(entries: Iterable[Entry], target: Target) -> Iterator[str]:
+def _owner_statements(entries: Iterable[Entry], target: Target) -> list[str]:
+    """Who owns what, schemas last.
+
+    A new owner must be allowed to create in the schema, which as a rule only the schema's owner is: so each is allowed
+    to until its objects are its own.
+    """
+    schemas: list[str] = []
+    others: list[str] = []
+    allowed: dict[tuple[str, str], None] = {}
     for entry in entries:
         if not entry.owner or entry.owner == target.user or entry.owner not in target.settable:
             continue
         for text, tokens in statements(entry.sql):
             if tokens[0].upper() == "ALTER" and [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]:
-                yield text
+                (schemas if entry.kind == "SCHEMA" else others).append(text)
+                if entry.schema != "-":
+                    allowed[quote_identifier(entry.schema), quote_identifier(entry.owner)] = None
+    before = [f"GRANT CREATE ON SCHEMA {schema} TO {owner}" for schema, owner in allowed]
+    after = [f"REVOKE CREATE ON SCHEMA {schema} FROM {owner}" for schema, owner in allowed]
+    return [*before, *others, *after, *schemas]
 
 
 def _grants(entry: Entry) -> Iterator[str]:
