@@ -23,7 +23,8 @@ SELECT current_setting('max_locks_per_transaction')::int
          * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int),
        (SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid >= 16384 AND n.nspname <> 'information_schema'
-          AND (n.nspname = 'pg_toast' OR n.nspname !~ '^pg_'))"""
+          AND (n.nspname = 'pg_toast' OR n.nspname !~ '^pg_'))
+       + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata)"""
 
 _RELATIONS = {"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE"}
 _TYPES = {"TYPE", "DOMAIN", "SHELL TYPE"}
@@ -55,8 +56,8 @@ def refuse_newer_dependents(connection: Connection, entries: Iterable[Entry]) ->
 def refuse_too_few_locks(connection: Connection, entries: Sequence[Entry]) -> None:
     """Compare the locks that one transaction would take with those that the server has.
 
-    An estimate: each relation that is there is locked to be dropped, and each new one (a table with its TOAST table
-    and that one's index counts thrice) to be made.
+    An estimate: each relation and large object that is there is locked to be dropped, and each new relation (a table
+    with its TOAST table and that one's index counts thrice) to be made.
 
     Raises:
         RestoreFailed: they do not suffice.
