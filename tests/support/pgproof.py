@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from backup.domain.manifest import Manifest
-from backup.ports import RestoreChoice, RestorePlan, RestoreReport, Store
+from backup.ports import RestoreChoice, RestoreReport, Store
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, find_clients
 from backup.postgres.dump import DumpOptions, PgDumpEngine
@@ -21,7 +21,7 @@ from backup.postgres.restorer import PostgresRestorer, RestoreOptions
 from backup.postgres.source import PostgresSource
 from backup.stream.volumes import Encoding
 from backup.workflow.back_up import BackUpChoice, back_up
-from backup.workflow.restore import plan_restore, restore
+from backup.workflow.restore import restore
 from tests.fixtures.postgres import Role, Server
 
 ENVIRON: Mapping[str, str] = {}
@@ -55,8 +55,8 @@ def make_source(
     )
 
 
-def make_engine(*clients: Client, **options: Any) -> PgDumpEngine:
-    return PgDumpEngine(clients=clients, options=DumpOptions(**options), environ=ENVIRON)
+def make_engine(clients: tuple[Client, ...], options: DumpOptions | None = None) -> PgDumpEngine:
+    return PgDumpEngine(clients=clients, options=options or DumpOptions(globals="off"), environ=ENVIRON)
 
 
 def make_restorer(
@@ -65,13 +65,13 @@ def make_restorer(
     *,
     role: Role | None = None,
     clients: tuple[Client, ...] = (),
-    **options: Any,
+    options: RestoreOptions | None = None,
 ) -> PostgresRestorer:
     return PostgresRestorer(
         address=address_of(server, database, role),
         clients=clients or clients_of(server),
         environ=ENVIRON,
-        options=RestoreOptions(**options),
+        options=options or RestoreOptions(),
     )
 
 
@@ -89,24 +89,29 @@ def backed_up(
     clients = clients or clients_of(server)
     return back_up(
         make_source(server, database, role=role, clients=clients),
-        make_engine(*clients, globals="off"),
+        make_engine(clients),
         store,
         BackUpChoice(target=target, encoding=encoding),
         clock=now,
     )
 
 
-def restored(backup: Manifest, store: Store, restorer: PostgresRestorer, into: str, **choice: Any) -> RestoreReport:
+def restored(
+    backup: Manifest,
+    store: Store,
+    restorer: PostgresRestorer,
+    into: str,
+    *,
+    tables: tuple[str, ...] = (),
+    jobs: int = 1,
+) -> RestoreReport:
     """The backup, restored into a new database."""
-    return restore(backup, store, restorer, RestoreChoice(into=into, **choice))
+    return restore(backup, store, restorer, RestoreChoice(into=into, tables=tables, jobs=jobs))
 
 
 def restored_in_place(backup: Manifest, store: Store, restorer: PostgresRestorer) -> RestoreReport:
+    """The backup, restored into the restorer's own database."""
     return restore(backup, store, restorer, RestoreChoice(into="", in_place=True))
-
-
-def planned(backup: Manifest, store: Store, restorer: PostgresRestorer, into: str, **choice: Any) -> RestorePlan:
-    return plan_restore(backup, store, restorer, RestoreChoice(into=into, **choice))
 
 
 def run(server: Server, database: str, script: LiteralString, *, role: Role | None = None) -> None:
