@@ -18,6 +18,7 @@ from pathlib import Path
 
 from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable
 from backup.ports import StoredObject
+from backup.signals import undisturbed
 from backup.stores.keys import PARTIAL, check_key, check_prefix
 from backup.stream.readers import READ_SIZE, ByteReader
 
@@ -59,7 +60,8 @@ class DirectoryStore:
                 partial.replace(path)
                 self._sync_folders(path.parent)
         except BaseException:
-            self._remove(partial)
+            with undisturbed():
+                self._remove(partial)
             raise
         return self.stat(key)
 

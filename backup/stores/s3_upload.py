@@ -23,6 +23,7 @@ from minio.error import MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from backup.errors import AccessDenied, IntegrityFailed, PgproofError
+from backup.signals import undisturbed
 from backup.stores.addresses import Patience, S3Address
 from backup.stores.s3_errors import Foreign, translate, translated
 from backup.stream.readers import ByteReader, read_exactly
@@ -137,8 +138,9 @@ class Upload:
             written = self._in_parts(pool, ahead, data) if in_parts else self._whole(pool, ahead.popleft())
             return check(written)
         except BaseException as error:
-            pool.shutdown(wait=True, cancel_futures=True)
-            self._clean(error, in_parts=in_parts)
+            with undisturbed():
+                pool.shutdown(wait=True, cancel_futures=True)
+                self._clean(error, in_parts=in_parts)
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -93,7 +93,7 @@ def test_the_credentials_file_is_found_at_home(tmp_path: Path) -> None:
 
 def test_half_a_profile_is_told(tmp_path: Path) -> None:
     keys = find_keys(KeySource(profile="half"), credentials_file(tmp_path))
-    with pytest.raises(ConfigurationError, match="the profile half .* has only half a pair"):
+    with pytest.raises(ConfigurationError, match=r"the profile half .* has only half a pair"):
         pair(keys)
 
 
