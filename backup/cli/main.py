@@ -9,11 +9,9 @@ import os
 import select
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import click
 
@@ -22,9 +20,9 @@ from backup.cli.commands import Commands
 from backup.cli.output import OutputClosed, abandon_stdout, print_json, write
 from backup.errors import Interrupted, PgproofError, UsageError
 from backup.logs import hide, redact
+from backup.signals import interruptible, undisturbed
 
 _BUG = 1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECRET_VARIABLES = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _TRUE = {"1", "true", "yes", "on", "t", "y"}
 
@@ -55,49 +53,34 @@ pgproof = Commands(
 
 def main() -> None:
     """Run the command that the process was started for, and end the process with its status."""
-    sys.exit(run(sys.argv[1:], os.environ))
+    sys.exit(run(sys.argv[1:], os.environ, last=True))
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run a command and return the exit status; whatever goes wrong has been told."""
+def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) -> int:
+    """Run a command and return the exit status; whatever goes wrong has been told.
+
+    Args:
+        argv: of the process, without its name.
+        environ: of the process.
+        last: the process ends behind it.
+    """
     json = wants_json(argv, environ)
     hide(environ[name] for name in _SECRET_VARIABLES if environ.get(name))
-    try:
-        with interruptible():
-            return _invoke(argv)
-    except OutputClosed:
-        return 128 + signal.SIGPIPE
-    except Exception as error:  # noqa: BLE001 -- the last net: what nobody thought of is told as a bug
-        return _tell_any(error, json=json)
+    with interruptible(last=last):
+        try:
+            status = _invoke(argv)
+        except OutputClosed:
+            status = 128 + signal.SIGPIPE
+        except Exception as error:  # noqa: BLE001 -- the last net: what nobody thought of is told as a bug
+            with suppress(Interrupted), undisturbed():
+                status = _tell_any(error, json=json)
+    return status
 
 
 def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     """Whether results and errors are JSON, known before the command line is understood."""
     options = argv[: argv.index("--")] if "--" in argv else argv
     return "--json" in options or environ.get("PGPROOF_JSON", "").strip().lower() in _TRUE
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Within it the first signal raises Interrupted in the main thread; more of them do not disturb the cleaning up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    stopped = threading.Event()
-
-    def stop(signum: int, _frame: FrameType | None) -> None:
-        if not stopped.is_set():  # a handler that does nothing, not SIG_IGN: children would inherit that
-            stopped.set()
-            raise Interrupted(signum)
-
-    caught = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
-    before = {each: signal.signal(each, stop) for each in caught}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def tell(error: PgproofError, *, json: bool, code: str | None = None) -> int:

@@ -18,6 +18,7 @@ from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Status, Volume
 from backup.errors import AccessDenied, DumpFailed, IntegrityFailed, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source, Store
+from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader
 from backup.stream.volumes import Encoding, Progress, no_progress, write_part
 from backup.workflow.catalog import Catalog
@@ -154,14 +155,15 @@ class _Upload:
         The manifest goes first; while it may still be there, so must all that it names.
         """
         keys = [key for key in self._sent if key.startswith(self._prefix + name)]
-        for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST_NAME)):
-            try:
-                self._store.delete(key)
-            except PgproofError as error:
-                log.warning("left behind", objects=len(keys), prefix=self._prefix, reason=error.message)
-                break
-        for key in keys:
-            del self._sent[key]
+        with undisturbed():
+            for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST_NAME)):
+                try:
+                    self._store.delete(key)
+                except PgproofError as error:
+                    log.warning("left behind", objects=len(keys), prefix=self._prefix, reason=error.message)
+                    break
+            for key in keys:
+                del self._sent[key]
 
     def _put(self, name: str, data: ByteReader) -> int:
         key = self._prefix + name

@@ -15,6 +15,7 @@ from backup.domain.checks import Check, failed
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import AccessDenied, IntegrityFailed, Interrupted, ObjectMissing, PgproofError
 from backup.ports import Clock, Snapshot, Source, Store, StoredObject
+from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader, Hashed
 
 PROBE_PREFIX = ".pgproof-doctor/"
@@ -173,9 +174,10 @@ class _Probe:
 
     def close(self) -> None:
         """Delete what is still there, as far as the store lets us."""
-        for key in self._keys:
-            with suppress(PgproofError):
-                self._store.delete(key)
+        with undisturbed():
+            for key in self._keys:
+                with suppress(PgproofError):
+                    self._store.delete(key)
 
     def _put(self, name: str, data: ByteReader) -> StoredObject:
         key = self._prefix + name
