@@ -128,9 +128,7 @@ def test_an_alter_that_comes_while_pg_dump_has_its_locks_waits_and_the_dump_ends
     assert ended.code == 0, ended
 
 
-def test_a_second_run_of_the_same_target_is_10_and_the_first_goes_on(
-    pgproof: Command, place: Place, gate: Gate
-) -> None:
+def test_a_second_run_of_the_same_target_is_10_and_the_first_goes_on(pgproof: Command, gate: Gate) -> None:
     with pgproof.start("backup", "--json", PGPROOF_PG_BIN=str(gate.folder)) as first:
         first.wait_for(gate.is_reached)
         second = pgproof("backup", "--json")

@@ -14,6 +14,7 @@ from tests.fixtures.postgres import NewDatabase
 from tests.support.command import Command, Finished, Running, wait_until
 
 _BOTH = pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+_ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MIB = 1 << 20
 
 
@@ -105,7 +106,7 @@ def test_more_signals_do_not_disturb_the_cleaning_up(pgproof: Command, slow: Sho
         running.signal(signal.SIGTERM)
         _storm(running)
         ended = running.finish()
-    _check(ended, signal.SIGTERM)
+    _check_one_of_many(ended)
     assert slow.databases() == [slow.database]
     assert slow.sessions() == []
 
@@ -119,14 +120,20 @@ def test_more_signals_do_not_disturb_the_taking_back_of_a_backup(pgproof: Comman
             running.signal(signal.SIGTERM)
             _storm(running)
             ended = running.finish()
-    _check(ended, signal.SIGTERM)
+    _check_one_of_many(ended)
     assert place.left() == []
+
+
+def _check_one_of_many(ended: Finished) -> None:
+    """Of signals that come together Python handles the lowest number first."""
+    (signum,) = (each for each in _ALL if ended.code == 128 + each)
+    _check(ended, signum)
 
 
 def _storm(running: Running) -> None:
     """Signals, until it has ended."""
     while running.is_running():
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in _ALL:
             running.signal(signum)
         time.sleep(0.001)
 

@@ -156,10 +156,10 @@ class Command:
     environ: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
 
-    def __call__(self, *arguments: str, limit: float = _TIME_LIMIT, **changes: str | None) -> Finished:
+    def __call__(self, *arguments: str, **changes: str | None) -> Finished:
         """Run it to its end."""
         with self.start(*arguments, **changes) as running:
-            return running.finish(limit=limit)
+            return running.finish()
 
     def start(self, *arguments: str, **changes: str | None) -> Running:
         """Start it; `changes` to its environment."""
