@@ -89,6 +89,8 @@ class S3Server:
         self.port = 0
 
     def __enter__(self) -> Self:
+        if self._child is not None:
+            raise ValueError("an S3 server is started once")
         with ExitStack() as stack:
             account = _account()
             self._folder = folder = _make_folder(stack, account)
