@@ -114,15 +114,17 @@ class DirectoryStore:
     def _require_root(self) -> None:
         """Tell a folder that is not made yet from one whose disk is not there."""
         with _translated(self._root):
-            if self._root.is_dir():
+            try:
+                is_folder = stat.S_ISDIR(self._root.stat().st_mode)  # one question: another thread may be making it
+            except FileNotFoundError:
+                if not self._root.parent.is_dir():
+                    raise StoreMissing(
+                        f"there is no directory {self._root.parent} to keep backups in",
+                        hint="create it, or mount the disk that should be there",
+                    ) from None
                 return
-            if self._root.exists():
-                raise StoreMissing(f"{self._root} is not a directory")
-            if not self._root.parent.is_dir():
-                raise StoreMissing(
-                    f"there is no directory {self._root.parent} to keep backups in",
-                    hint="create it, or mount the disk that should be there",
-                )
+        if not is_folder:
+            raise StoreMissing(f"{self._root} is not a directory")
 
     def _start(self, path: Path) -> tuple[_Writable, Path]:
         partial = path.with_name(PARTIAL + uuid.uuid4().hex)
@@ -138,11 +140,12 @@ class DirectoryStore:
                 step.mkdir(_FOLDER_MODE)
 
     def _sync_folders(self, folder: Path) -> None:
-        while folder.is_relative_to(self._root):
+        while folder != self._root:
             _sync_folder(folder)
             folder = folder.parent
+        _sync_folder(self._root)
         with contextlib.suppress(PermissionError):  # the parent of the root need not be ours to read
-            _sync_folder(folder)
+            _sync_folder(self._root.parent)
 
     def _remove(self, partial: Path) -> None:
         with contextlib.suppress(OSError):  # what is told is why there is something to remove

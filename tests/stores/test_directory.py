@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from textwrap import dedent
@@ -165,3 +166,22 @@ def test_more_than_one_sync_comes_through(tmp_path: Path) -> None:
     data = content(70 << 20)
     assert store.put("large", BytesIO(data)).bytes == len(data)
     assert (tmp_path / "large").read_bytes() == data
+
+
+def test_several_threads_may_make_the_folder(tmp_path: Path) -> None:
+    for number in range(50):
+        store = DirectoryStore(tmp_path / str(number))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key, store=store: store.put(f"{key}/a", BytesIO(b"x")), range(8)))
+        assert len(list(store.list(""))) == 8
+
+
+@pytest.mark.parametrize("root", [".", "backups", "./a/../backups"])
+def test_the_root_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = DirectoryStore(Path(root))
+    store.put("x/b", BytesIO(b"x"))
+    assert [item.key for item in store.list("x")] == ["x/b"]
+    store.delete("x/b")
+    assert list(store.list("")) == []
