@@ -95,9 +95,9 @@ class Selection:
     cut_keys: tuple[str, ...]
 
 
-def parse(listing: str, script: str) -> tuple[Entry, ...]:
-    """The entries of an archive, in its order, from the two listings."""
-    detailed = {entry.number: entry for entry in _parse_script(script)}
+def parse(listing: str, *scripts: str) -> tuple[Entry, ...]:
+    """The entries of an archive, in its order, from the listing and the scripts that have their SQL."""
+    detailed = {entry.number: entry for script in scripts for entry in _parse_script(script)}
     entries: list[Entry] = []
     for line in listing.splitlines():
         if entries and (depends := _DEPENDS.fullmatch(line)):
@@ -112,8 +112,8 @@ def parse(listing: str, script: str) -> tuple[Entry, ...]:
 def _parse_script(script: str) -> Iterable[Entry]:
     found = (_HEADER.match(script, position) for position in comment_starts(script))
     headers = [header for header in found if header]
-    ends = [header.start() for header in headers[1:]] + [len(script)]
-    for header, end in zip(headers, ends, strict=True):
+    ends = [*(header.start() for header in headers[1:]), len(script)]
+    for header, end in zip(headers, ends, strict=False):  # no header, and yet an end
         number, name, kind, schema, owner, tablespace = header.groups()
         yield Entry(
             number=int(number),

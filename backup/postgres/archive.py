@@ -6,9 +6,10 @@ archive comes from pg_restore's own words. Must not connect to a server.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ HEAD_LIMIT = 64 << 20
 """Bytes of a table of contents that may be kept in a file; 5,000 tables make about 5 MiB."""
 
 _FIRST_HEAD = 1 << 20
+_NO_CONNECT = "database name contains a newline or carriage return"
+_LISTED = re.compile(r"^(\d+); \d+ \d+ (?:(DATABASE(?: PROPERTIES)?) - )?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +52,41 @@ class Archive:
             IntegrityFailed: pg_restore cannot read it.
         """
         listing = self._ask("--list", "--verbose")
-        script = self._ask("--verbose", "--create", "--section=pre-data", "--section=post-data", "--file=-")
-        entries = parse(listing, script)
+        scripts = self._scripts(listing)
+        entries = parse(listing, *scripts)
         large_objects = [entry.number for entry in entries if entry.of_large_objects]
         if large_objects:
-            chosen = Path(self.folder, "large-objects")
-            chosen.write_text("".join(f"{number};\n" for number in large_objects), encoding="ascii")
-            script += self._ask("--verbose", "--section=data", f"--use-list={chosen}", "--file=-")
-            entries = parse(listing, script)
+            about = self._ask("--verbose", "--section=data", self._use_list(large_objects), "--file=-")
+            entries = parse(listing, *scripts, about)
         return entries
 
-    def _ask(self, *arguments: str) -> str:
-        """What pg_restore prints of the table of contents."""
+    def _scripts(self, listing: str) -> tuple[str, ...]:
+        r"""The SQL of all but the data.
+
+        Behind the database and its properties pg_restore writes a \connect, and gives up where the name has a newline;
+        what follows is then asked for without them.
+        """
+        asked = ("--verbose", "--create", "--section=pre-data", "--section=post-data", "--file=-")
+        try:
+            return (self._ask(*asked),)
+        except IntegrityFailed as error:
+            if _NO_CONNECT not in (error.detail or ""):
+                raise
+        numbers = {int(number): kind for number, kind in _LISTED.findall(listing)}
+        without = [
+            set(numbers),
+            {n for n in numbers if numbers[n] != "DATABASE"},
+            {n for n in numbers if not numbers[n]},
+        ]
+        return tuple(self._ask(*asked, self._use_list(sorted(chosen)), excused=_NO_CONNECT) for chosen in without)
+
+    def _use_list(self, numbers: Iterable[int]) -> str:
+        path = Path(self.folder, "asked")
+        path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
+        return f"--use-list={path}"
+
+    def _ask(self, *arguments: str, excused: str | None = None) -> str:
+        """What pg_restore prints of the table of contents; with `excused` among its complaints, so far as it came."""
         argv = [self.client.program("pg_restore"), *arguments, *([str(self.head)] if self.head else [])]
         answer: list[bytes] = []
         with Child(argv, env=self.environ, stdin=self.head is None, stdout=True) as child:
@@ -70,7 +96,7 @@ class Archive:
                 with self.open_dump() as dump:
                     feed(child, dump)
             collector.join()
-            if child.wait():
+            if child.wait() and not (excused and excused in child.stderr_tail):
                 raise IntegrityFailed("the archive's table of contents cannot be read", detail=child.stderr_tail)
         return b"".join(answer).decode(errors="replace")
 

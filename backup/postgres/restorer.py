@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from backup.postgres.rights import (
 from backup.postgres.snapshot import lift_timeouts, pin
 from backup.postgres.target import Target, listed, read_target
 from backup.stream.readers import ByteReader
+
+_RUN_AS_OWNER_SINCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,8 @@ class PostgresRestorer:
                 restored = [entry for entry in entries if chosen is None or entry.number in chosen]
                 refuse_missing_extensions(restored, target)
                 rights = plan_rights(restored, target, owner=choice.owner, privileges=choice.privileges)
+                rights = _without_newer_subscriptions(rights, restored, backup.tool.major, target)
+                rights = _without_missing_tablespaces(rights, restored, target)
                 if choice.in_place:
                     _refuse_in_place(connection, entries, client, target)
                 yield _Job(
@@ -140,7 +144,7 @@ class PostgresRestorer:
                     target=target,
                     archive=archive,
                     entries=entries,
-                    rights=_without_missing_tablespaces(rights, restored, target),
+                    rights=rights,
                     chosen=chosen,
                     notes=(*notes, *rights.notes),
                     address=pin(self.address, connection),
@@ -269,11 +273,26 @@ def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], targe
     missing = {entry.tablespace for entry in entries if entry.tablespace} - target.tablespaces
     if not missing:
         return rights
-    return Rights(
+    return replace(
+        rights,
         arguments=(*rights.arguments, "--no-tablespaces"),
-        skipped=rights.skipped,
-        afterwards=rights.afterwards,
         notes=(*rights.notes, f"tablespaces are not on this server, the default one is used: {listed(missing)}"),
+    )
+
+
+def _without_newer_subscriptions(rights: Rights, entries: Sequence[Entry], dumped_by: int, target: Target) -> Rights:
+    """Leave out what pg_dump 16 and newer writes of subscriptions where the server does not know run_as_owner."""
+    if not dumped_by >= _RUN_AS_OWNER_SINCE > target.major:
+        return rights
+    lost = {entry.number: entry.name for entry in entries if entry.kind == "SUBSCRIPTION"}
+    if not lost:
+        return rights
+    about = {entry.number for entry in entries if entry.kind == "COMMENT" and lost.keys() & set(entry.depends)}
+    note = f"subscriptions left out, PostgreSQL {target.major} cannot read what pg_dump {dumped_by} writes of them"
+    return replace(
+        rights,
+        skipped=rights.skipped | lost.keys() | about,
+        notes=(*rights.notes, f"{note}: {listed(lost.values())}"),
     )
 
 
