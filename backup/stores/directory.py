@@ -51,17 +51,15 @@ class DirectoryStore:
         """See ports.Store."""
         path = self._path(key)
         self._require_root()
-        with _translated(path.parent):
-            file, partial = self._start(path)
+        partial = path.with_name(PARTIAL + uuid.uuid4().hex)
         try:
-            with file:
+            with self._create(partial) as file:
                 _fill(file.fileno(), data, partial)
             with _translated(path):
                 partial.replace(path)
                 self._sync_folders(path.parent)
         except BaseException:
-            with undisturbed():
-                self._remove(partial)
+            self._remove(partial)
             raise
         return self.stat(key)
 
@@ -126,13 +124,13 @@ class DirectoryStore:
         if not is_folder:
             raise StoreMissing(f"{self._root} is not a directory")
 
-    def _start(self, path: Path) -> tuple[_Writable, Path]:
-        partial = path.with_name(PARTIAL + uuid.uuid4().hex)
-        for _ in range(_MAKE_TRIES):
-            self._make_folders(path.parent)
-            with contextlib.suppress(FileNotFoundError):
-                return _Writable(partial), partial
-        raise StoreUnreachable(f"{path.parent} is removed by somebody as often as it is made")
+    def _create(self, partial: Path) -> _Writable:
+        with _translated(partial.parent):
+            for _ in range(_MAKE_TRIES):
+                self._make_folders(partial.parent)
+                with contextlib.suppress(FileNotFoundError):
+                    return _Writable(partial)
+        raise StoreUnreachable(f"{partial.parent} is removed by somebody as often as it is made")
 
     def _make_folders(self, folder: Path) -> None:
         for step in [*reversed([f for f in folder.parents if f.is_relative_to(self._root)]), folder]:
