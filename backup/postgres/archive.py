@@ -63,8 +63,8 @@ class Archive:
     def _scripts(self, listing: str) -> tuple[str, ...]:
         r"""The SQL of all but the data.
 
-        Behind the database and its properties pg_restore writes a \connect, and gives up where the name has a newline;
-        what follows is then asked for without them.
+        Behind the database, and behind its properties, pg_restore writes a \connect, and gives up where the name has a
+        newline. Both are always written, but where a list names them last, they come last.
         """
         asked = ("--verbose", "--create", "--section=pre-data", "--section=post-data", "--file=-")
         try:
@@ -72,13 +72,12 @@ class Archive:
         except IntegrityFailed as error:
             if _NO_CONNECT not in (error.detail or ""):
                 raise
-        numbers = {int(number): kind for number, kind in _LISTED.findall(listing)}
-        without = [
-            set(numbers),
-            {n for n in numbers if numbers[n] != "DATABASE"},
-            {n for n in numbers if not numbers[n]},
-        ]
-        return tuple(self._ask(*asked, self._use_list(sorted(chosen)), excused=_NO_CONNECT) for chosen in without)
+        found = [(int(number), kind) for number, kind in _LISTED.findall(listing)]
+        database = [number for number, kind in found if kind == "DATABASE"]
+        properties = [number for number, kind in found if kind == "DATABASE PROPERTIES"]
+        others = [number for number, kind in found if not kind]
+        orders = ([*others, *database, *properties], [*properties, *database])
+        return tuple(self._ask(*asked, self._use_list(order), excused=_NO_CONNECT) for order in orders)
 
     def _use_list(self, numbers: Iterable[int]) -> str:
         path = Path(self.folder, "asked")
