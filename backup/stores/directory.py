@@ -59,7 +59,8 @@ class DirectoryStore:
                 partial.replace(path)
                 self._sync_folders(path.parent)
         except BaseException:
-            self._remove(partial)
+            with undisturbed():
+                self._remove(partial)
             raise
         return self.stat(key)
 
