@@ -120,6 +120,10 @@ class RestoreFailed(PgproofError):
     exit_code = 8
 
 
+DAMAGED = "use another backup: pgproof list shows what there is, pgproof verify --all says which are whole"
+"""The hint of every IntegrityFailed that is about a backup in a store."""
+
+
 class NotFound(PgproofError):
     """There is no such backup, target or table."""
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from backup.errors import IntegrityFailed
+from backup.errors import DAMAGED, IntegrityFailed
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -161,7 +161,7 @@ class Manifest:
         try:
             version = json.loads(data)["format"]
         except (ValueError, KeyError, TypeError) as error:
-            raise IntegrityFailed(f"the manifest {where} is damaged", detail=str(error)) from error
+            raise IntegrityFailed(f"the manifest {where} is damaged", detail=str(error), hint=DAMAGED) from error
         if not isinstance(version, int) or version > FORMAT:
             raise IntegrityFailed(
                 f"the manifest {where} has format {version}, this pgproof reads up to {FORMAT}",
@@ -172,7 +172,9 @@ class Manifest:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(step) for step in first["loc"])
-            raise IntegrityFailed(f"the manifest {where} is damaged", detail=f"{place}: {first['msg']}") from error
+            raise IntegrityFailed(
+                f"the manifest {where} is damaged", detail=f"{place}: {first['msg']}", hint=DAMAGED
+            ) from error
 
 
 _ADAPTER = TypeAdapter(Manifest)

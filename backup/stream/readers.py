@@ -8,7 +8,7 @@ from typing import Protocol
 
 import zstandard
 
-from backup.errors import IntegrityFailed
+from backup.errors import DAMAGED, IntegrityFailed
 
 READ_SIZE = 1 << 20
 """Bytes asked for at a time: large enough that the calls do not count."""
@@ -85,7 +85,7 @@ class ExactSize:
         self._left -= len(data)
         if self._left < 0 or (not data and self._left):
             found = "more" if self._left < 0 else str(self._size - self._left)
-            raise IntegrityFailed(f"{self._name} decodes to {found} bytes, not {self._size}")
+            raise IntegrityFailed(f"{self._name} decodes to {found} bytes, not {self._size}", hint=DAMAGED)
         return data
 
 
@@ -116,7 +116,7 @@ class Decompressed:
         try:
             return self._reader.read(size)
         except zstandard.ZstdError as error:
-            raise IntegrityFailed(f"{self._name} cannot be decompressed", detail=str(error)) from error
+            raise IntegrityFailed(f"{self._name} cannot be decompressed", detail=str(error), hint=DAMAGED) from error
 
 
 class BytesReader:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from backup.errors import IntegrityFailed, ObjectMissing
+from backup.errors import DAMAGED, IntegrityFailed, ObjectMissing
 from backup.stream.readers import ByteReader, Counted, Decompressed, ExactSize, Hashed, compressed
 
 
@@ -154,15 +154,20 @@ class StoredStream:
             volume, reader = self._current
             data = reader.read(size)
             if reader.bytes > volume.bytes:
-                raise IntegrityFailed(f"{volume.name} is longer than the {volume.bytes} bytes that were written")
+                raise IntegrityFailed(
+                    f"{volume.name} is longer than the {volume.bytes} bytes that were written", hint=DAMAGED
+                )
             if data:
                 return data
             if reader.bytes < volume.bytes:
-                raise IntegrityFailed(f"{volume.name} has {reader.bytes} bytes, {volume.bytes} were written")
+                raise IntegrityFailed(
+                    f"{volume.name} has {reader.bytes} bytes, {volume.bytes} were written", hint=DAMAGED
+                )
             if reader.sha256 != volume.sha256:
                 raise IntegrityFailed(
                     f"{volume.name} was changed after it was written",
                     detail=f"sha256 {reader.sha256}, written as {volume.sha256}",
+                    hint=DAMAGED,
                 )
             self._current = None
             self._stack.close()
@@ -171,7 +176,7 @@ class StoredStream:
         try:
             return self._stack.enter_context(self._open(volume.name))
         except ObjectMissing as error:
-            raise IntegrityFailed(f"{volume.name} is missing from the store") from error
+            raise IntegrityFailed(f"{volume.name} is missing from the store", hint=DAMAGED) from error
 
 
 def decoded(stored: ByteReader, *, name: str, compression: str, raw_bytes: int) -> ByteReader:
