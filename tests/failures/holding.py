@@ -78,11 +78,8 @@ class Gate:
         for name in ("pg_restore", "pg_dumpall"):
             (folder / name).symlink_to(bin_dir / name)
         script = folder / "pg_dump"
-        script.write_text(
-            "#!/bin/sh\n"
-            f'[ "$1" = --version ] || {{ touch "{folder}/reached"; until [ -e "{folder}/open" ]; do sleep 0.02; done; }}\n'
-            f'exec "{bin_dir}/pg_dump" "$@"\n'
-        )
+        wait = f'touch "{folder}/reached"; until [ -e "{folder}/open" ]; do sleep 0.02; done'
+        script.write_text(f'#!/bin/sh\n[ "$1" = --version ] || {{ {wait}; }}\nexec "{bin_dir}/pg_dump" "$@"\n')
         script.chmod(0o755)
 
     def is_reached(self) -> bool:

@@ -7,7 +7,7 @@ import re
 import signal
 
 from backup.errors import DumpFailed
-from tests.failures.conftest import DirectoryPlace, Place, Shop, check_failure
+from tests.failures.conftest import Place, Shop, check_failure
 from tests.failures.holding import Gate, holding, through
 from tests.fixtures.proxy import proxied
 from tests.support.command import Command
@@ -55,7 +55,7 @@ def test_the_end_of_the_snapshots_session_before_pg_dump_has_it_leaves_nothing(
 
 
 def test_the_end_of_the_snapshots_session_in_mid_dump_does_not_spoil_the_dump_that_has_it(
-    pgproof: Command, folder: DirectoryPlace, shop: Shop
+    pgproof: Command, shop: Shop
 ) -> None:
     with holding(shop.server.host, shop.server.port) as proxy:
         proxy.hold_after(20 * _MIB)
