@@ -29,7 +29,7 @@ check: install  ## Format, lint, types, import contracts, docs drift
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --quiet tests/docs
+	$(BIN)/pytest --quiet tests/docs/test_docs.py
 
 docs: install  ## Write the pages that are made from the program
 	$(BIN)/python -m tests.docs.generate

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from backup.bootstrap import make_encoding, make_engine, make_source, make_store, now
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.progress import progress
 from backup.cli.targets import target_to_back_up
-from backup.domain.manifest import Manifest
+from backup.domain.manifest import Manifest, Purpose
 from backup.domain.sizes import show_seconds, show_size
 from backup.workflow.back_up import BackUpChoice, back_up
+
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @command("backup")
@@ -38,7 +43,9 @@ def backup(invocation: Invocation, *, no_fallback: bool) -> None:  # noqa: ARG00
     invocation.emit(made, told(made))
 
 
-def run_backup(invocation: Invocation, *, labels: dict[str, str] | None = None) -> Manifest:
+def run_backup(
+    invocation: Invocation, *, purpose: Purpose = "backup", labels: Mapping[str, str] = _NO_LABELS
+) -> Manifest:
     """Make a backup as the settings say, with more labels."""
     settings = invocation.settings
     store = make_store(invocation.store)
@@ -46,7 +53,8 @@ def run_backup(invocation: Invocation, *, labels: dict[str, str] | None = None) 
     choice = BackUpChoice(
         target=target_to_back_up(invocation),
         encoding=make_encoding(settings, invocation.store),
-        labels={**settings.dump.labels, **(labels or {})},
+        purpose=purpose,
+        labels={**settings.dump.labels, **labels},
     )
     with progress("backup") as tell:
         return back_up(source, make_engine(settings), store, choice, clock=now, progress=tell)

@@ -46,7 +46,7 @@ def backups_table(backups: Sequence[Manifest]) -> Table:
         (
             backup.id,
             backup.target,
-            backup.status,
+            backup.standing,
             backup.snapshot.time,
             backup.database.server_version,
             show_size(backup.raw_bytes),

@@ -139,7 +139,7 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
             "no safety backup can be made of a database that the settings do not name",
             hint="make it the configured database, or give --no-safety-backup",
         )
-    made = run_backup(invocation, labels={"safety": f"before restoring {backup.id} in place"})
+    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
     log.info("safety backup made", id=made.id, told=told(made))
 
 

@@ -27,7 +27,7 @@ def _fields(backup: Manifest) -> Fields:
         values={
             "backup": backup.id,
             "target": backup.target,
-            "status": backup.status,
+            "status": backup.standing,
             "database": f"{backup.database.name}, {show_size(backup.database.bytes)} on the server",
             "server": f"PostgreSQL {backup.database.server_version}" + (", a standby" * backup.database.standby),
             "snapshot": backup.snapshot.time,

@@ -20,6 +20,7 @@ FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 
 Compression = Literal["zstd", "none"]
+Purpose = Literal["backup", "safety"]
 
 
 class Status(StrEnum):
@@ -106,7 +107,13 @@ class SnapshotMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A finished backup. `seconds` are durations by phase; `filtered` says that a filter left things out."""
+    """A finished backup.
+
+    Attributes:
+        purpose: `safety` for one that was taken of what a restore was about to overwrite: only its id means it.
+        filtered: a filter left things out.
+        seconds: durations by phase.
+    """
 
     format: int = FORMAT
     id: str
@@ -119,10 +126,16 @@ class Manifest:
     finished: datetime
     parts: tuple[Part, ...]
     pgproof: str
+    purpose: Purpose = "backup"
     filtered: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def standing(self) -> str:
+        """Its status in words for people, with its purpose where that is a special one."""
+        return self.status.value if self.purpose == "backup" else f"{self.status.value}, {self.purpose}"
 
     @property
     def raw_bytes(self) -> int:

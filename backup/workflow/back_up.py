@@ -14,7 +14,7 @@ from typing import Any
 
 from backup import __version__
 from backup.domain.ids import BackupId
-from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Status, Volume
+from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Purpose, Status, Volume
 from backup.errors import AccessDenied, DumpFailed, IntegrityFailed, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source, Store
@@ -27,10 +27,11 @@ from backup.workflow.doctor import preflight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackUpChoice:
-    """How a backup is made; `labels` are the user's, kept in the manifest."""
+    """How a backup is made, and what for; `labels` are the user's, kept in the manifest."""
 
     target: str
     encoding: Encoding
+    purpose: Purpose = "backup"
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -86,6 +87,7 @@ def back_up(
                 finished=clock(),
                 parts=tuple(parts),
                 pgproof=__version__,
+                purpose=choice.purpose,
                 filtered=engine.filtered,
                 seconds={phase: round(value, 3) for phase, value in seconds.items()},
                 labels=dict(choice.labels),
@@ -179,6 +181,7 @@ def summary(backup: Manifest) -> dict[str, Any]:
         "id": backup.id,
         "target": backup.target,
         "status": backup.status.value,
+        "purpose": backup.purpose,
         "snapshot": backup.snapshot.time,
         "database": backup.database.name,
         "server_version": backup.database.server_version,

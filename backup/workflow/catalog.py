@@ -129,6 +129,9 @@ def _open(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteRe
 
 
 def _means(reference: Latest | AtOrBefore, backup: Manifest) -> bool:
+    """Whether it may be the one; what a restore saved before it overwrote something is meant by its id alone."""
+    if backup.purpose == "safety":
+        return False
     return isinstance(reference, Latest) or backup.snapshot.time <= reference.moment
 
 
