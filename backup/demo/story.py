@@ -16,7 +16,6 @@ from typing import Generic, TypeVar
 from backup import bootstrap
 from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
 from backup.demo.s3_server import S3Server
-from backup.demo.surroundings import signals_held
 from backup.domain.ids import Latest, target_of_database
 from backup.domain.manifest import Manifest
 from backup.errors import ConfigurationError, IntegrityFailed
@@ -24,6 +23,7 @@ from backup.ports import RestoreChoice, RestoreReport, Store
 from backup.postgres.connection import connect
 from backup.postgres.scratch import ScratchServer, packaged_bin_dir
 from backup.settings import Settings, load
+from backup.signals import undisturbed
 from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
 from backup.workflow.back_up import BackUpChoice, back_up
@@ -193,9 +193,9 @@ def _is_installed(name: str) -> bool:
 
 def _start(stack: ExitStack) -> Servers:
     bin_dir = packaged_bin_dir()
-    with signals_held():
+    with undisturbed():
         postgres = stack.enter_context(ScratchServer(bin_dir, settings=_THROWAWAY))
-    with signals_held():
+    with undisturbed():
         s3 = stack.enter_context(S3Server())
     address = s3.address(_BUCKET)
     S3Store(address, find_keys(s3.keys, {})).create_bucket()
@@ -259,7 +259,7 @@ def _compare(settings: Settings, backed_up: Mapping[str, int]) -> Compared:
 
 
 def _clean_up(stack: ExitStack) -> None:
-    with signals_held():
+    with undisturbed():
         stack.close()
 
 

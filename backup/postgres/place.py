@@ -1,25 +1,20 @@
 """Where a throwaway PostgreSQL server lives: its folder, the account that runs it, and programs it can reach.
 
-Owns these three and nothing that runs for long. Adds no account and changes no mode of a folder that it did not make.
+Owns how a server's programs come to where its account can run them, and nothing that runs for long.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from backup.errors import ConfigurationError
 from backup.stream.child import Child
+from backup.stream.lodging import give_all, private_folder, unprivileged_account
 
-_ACCOUNTS = ("nobody", "postgres", "daemon")
-"""Whom the server runs as where root starts it: the first that exists. PostgreSQL refuses to run as root."""
-
-_BASES = ("/tmp", "/var/tmp")  # noqa: S108 -- the fallback where TMPDIR cannot be used; mkdtemp makes a private folder
 _LONGEST_BASE = 60
 """A unix socket's path has at most 107 bytes (`unix(7)`, less the final zero); what we add needs under 40."""
 
@@ -57,12 +52,8 @@ def make_place(stack: ExitStack, bin_dir: Path, base: Path | None) -> Place:
                 hint="give the folder with a PostgreSQL server's programs, such as /usr/lib/postgresql/18/bin",
             )
     bin_dir = bin_dir.resolve()
-    account = _account()
-    folder = _make_folder(base, account)
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    if account is not None:
-        entry = pwd.getpwnam(account)
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
+    account = unprivileged_account("a PostgreSQL server")
+    folder = private_folder(stack, account, prefix="pgproof-", base=base, longest=_LONGEST_BASE)
     problem = _try_program(bin_dir, folder, account)
     if problem and account is not None:
         bin_dir = _copy_programs(bin_dir, folder, account)
@@ -70,43 +61,6 @@ def make_place(stack: ExitStack, bin_dir: Path, base: Path | None) -> Place:
     if problem:
         raise ConfigurationError(f"the PostgreSQL server in {bin_dir} does not run here", detail=problem)
     return Place(folder=folder, bin_dir=bin_dir, account=account)
-
-
-def _account() -> str | None:
-    """The account that the server runs as; None for our own."""
-    if os.geteuid() != 0:
-        return None
-    for name in _ACCOUNTS:
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise ConfigurationError(
-        "a PostgreSQL server does not run as root, and this machine has no account to run it as",
-        hint=f"add one of {', '.join(_ACCOUNTS)}, or run pgproof as another user",
-    )
-
-
-def _make_folder(base: Path | None, account: str | None) -> Path:
-    """A new private folder that the account can reach, with a path short enough for a unix socket."""
-    bases = [str(base)] if base else [tempfile.gettempdir(), *_BASES]
-    for candidate in bases:
-        if len(candidate.encode()) <= _LONGEST_BASE and _is_open_to_all(Path(candidate), account):
-            return Path(tempfile.mkdtemp(prefix="pgproof-", dir=candidate))
-    who = f"that {account} can reach" if account else "to live in"
-    raise ConfigurationError(
-        f"there is no folder {who} among {', '.join(bases)}",
-        hint=f"the throwaway server needs one whose path has at most {_LONGEST_BASE} bytes",
-    )
-
-
-def _is_open_to_all(folder: Path, account: str | None) -> bool:
-    """Whether the folder is there, and where another account is to use it, every step towards it is open."""
-    if not folder.is_dir():
-        return False
-    steps = (folder.resolve(), *folder.resolve().parents)
-    return account is None or all(step.stat().st_mode & 0o001 for step in steps)
 
 
 def _try_program(bin_dir: Path, folder: Path, account: str | None) -> str | None:
@@ -135,21 +89,8 @@ def _copy_programs(bin_dir: Path, folder: Path, account: str) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, programs / libraries.name, symlinks=True)
-    entry = pwd.getpwnam(account)
-    for path in (programs, *programs.rglob("*")):
-        os.lchown(path, entry.pw_uid, entry.pw_gid)
+    give_all([programs, *programs.rglob("*")], account)
     return copy / "bin"
-
-
-def write_private(path: Path, content: bytes, account: str | None) -> None:
-    """Write a file that only the account can read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        if account is not None:
-            entry = pwd.getpwnam(account)
-            os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
-        file.write(content)
 
 
 def environment() -> dict[str, str]:

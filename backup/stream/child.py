@@ -17,6 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from backup.errors import Interrupted
+from backup.signals import undisturbed
+
 PIPE_SIZE = 1 << 20
 """Bytes that a pipe holds: the most that an unprivileged process may ask for on Linux."""
 
@@ -59,21 +62,26 @@ class Child:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_stderr = on_stderr
         self._stop_signals = tuple(stop_signals)
-        self._process = subprocess.Popen(
-            list(argv),
-            env=dict(env),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            cwd=cwd,
-            user=user,
-            group=pwd.getpwnam(user).pw_gid if user else None,
-            extra_groups=[] if user else None,
-        )
-        self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
-        self._drain.start()
+        try:
+            with undisturbed():  # a signal between the fork and the return of Popen would lose the child
+                self._process = subprocess.Popen(
+                    list(argv),
+                    env=dict(env),
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                    cwd=cwd,
+                    user=user,
+                    group=pwd.getpwnam(user).pw_gid if user else None,
+                    extra_groups=[] if user else None,
+                )
+                self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
+                self._drain.start()
+        except Interrupted:
+            self.stop()
+            raise
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 _enlarge(pipe)

