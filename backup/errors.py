@@ -7,7 +7,8 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── UsageError               2   the command line asks for something that cannot be
 ├── ConfigurationError       3   the settings do not fit together, or a tool is missing
 ├── DatabaseUnreachable      4   the server does not answer            (retryable)
-│   └── DatabaseMissing      4   it answers, but has no such database
+│   ├── DatabaseMissing      4   it answers, but has no such database
+│   └── EncryptionMissing    4   it answers, but not with the encryption that is asked for
 ├── DumpFailed               5   the dump did not come to its end      (retryable)
 ├── StoreUnreachable         6   the store does not answer             (retryable)
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
@@ -78,6 +79,12 @@ class DatabaseUnreachable(PgproofError):
 
 class DatabaseMissing(DatabaseUnreachable):
     """The PostgreSQL server answers, but has no such database."""
+
+    retryable = False
+
+
+class EncryptionMissing(DatabaseUnreachable):
+    """The PostgreSQL server answers, but not with the encryption that is asked for."""
 
     retryable = False
 

@@ -17,7 +17,7 @@ from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, PgproofError
+from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, EncryptionMissing, PgproofError
 from backup.logs import log
 from backup.postgres.address import Address
 
@@ -40,6 +40,11 @@ _REFUSALS = (
     "no such user",
     "certificate required",
 )
+
+_UNENCRYPTED = re.compile(
+    r"does not support SSL|certificate|SSL error: (?!unexpected eof)|does not match host name|negotiated|sslmode"
+)
+"""Of libpq's words; not `SSL SYSCALL error`, by which it says that the line broke."""
 
 
 @contextmanager
@@ -115,8 +120,8 @@ def _refused(error: psycopg.Error, address: Address) -> PgproofError:
         return AccessDenied(
             f"the server refuses us at {address}", detail=said, hint="check user, password and pg_hba.conf"
         )
-    if "SSL" in said or "certificate" in said:
-        return DatabaseUnreachable(
+    if _UNENCRYPTED.search(said):
+        return EncryptionMissing(
             f"no encrypted line to {address}", detail=said, hint="check sslmode and sslrootcert against the server"
         )
     return DatabaseUnreachable(

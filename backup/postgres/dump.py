@@ -22,15 +22,42 @@ from backup.postgres.snapshot import HeldSnapshot
 from backup.stream.child import Child
 from backup.stream.readers import ByteReader
 
-_WAITED = re.compile(r"canceling statement due to (lock|statement) timeout")
-_SNAPSHOT_GONE = re.compile(
-    r"invalid snapshot identifier|snapshot \".*\" does not exist|could not import the requested snap"
+_REASONS: tuple[tuple[re.Pattern[str], type[DumpFailed | AccessDenied], str, str], ...] = (
+    (
+        re.compile(r"canceling statement due to (lock|statement) timeout"),
+        DumpFailed,
+        "waited too long for a lock",
+        "another session holds or wants an exclusive lock on that table; see PGPROOF_LOCK_WAIT_TIMEOUT",
+    ),
+    (
+        re.compile(r"permission denied|must be owner|would be affected by row-level security"),
+        AccessDenied,
+        "may not read everything",
+        "pgproof doctor prints the missing GRANTs",
+    ),
+    (
+        re.compile(r"authentication failed|no password supplied|no pg_hba.conf entry|is not permitted to log in"),
+        AccessDenied,
+        "is refused by the server, though our own connection was not",
+        "say user and password in one place only, not partly in a service file",
+    ),
+    (
+        re.compile(r"invalid snapshot identifier|snapshot \".*\" does not exist|could not import the requested snap"),
+        DumpFailed,
+        "found the snapshot gone: our session, which holds it, was ended",
+        "run it again; where this repeats, look for what ends sessions: an administrator, a proxy, a restart",
+    ),
+    (
+        re.compile(
+            r"closed the connection|terminating connection|connection to server|could not receive data|SSL SYSCALL"
+            r"|SSL error|connection not open|no connection to the server"
+        ),
+        DumpFailed,
+        "lost its line to the server",
+        "run it again; where this repeats, look at the server's log, and for a proxy or firewall with a time limit",
+    ),
 )
-_CUT = re.compile(
-    r"closed the connection|terminating connection|connection to server|could not receive data|SSL SYSCALL|SSL error"
-    r"|connection not open|no connection to the server"
-)
-_REFUSED = re.compile(r"permission denied|must be owner|would be affected by row-level security")
+"""What pg_dump's words mean, the surest first: pattern, failure, what it did, advice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,35 +186,16 @@ class _DumpStream(_WholeOutput):
 def _failure(child: Child, status: int) -> DumpFailed | AccessDenied:
     """Why a child ended with this status, by its own words."""
     said = child.stderr_tail
-    last = "\n".join(line for line in said.splitlines()[-8:] if line.strip())
+    last = "\n".join(line for line in said.splitlines()[-8:] if line.strip()) or None
     if status < 0:
         return DumpFailed(
             f"{child.program} was killed by {signal.Signals(-status).name}",
-            detail=last or None,
+            detail=last,
             hint="run it again; where nobody did that by hand, look whether the machine ran out of memory",
         )
-    if _WAITED.search(said):
-        return DumpFailed(
-            f"{child.program} waited too long for a lock",
-            detail=last,
-            hint="another session holds or wants an exclusive lock on that table; see PGPROOF_LOCK_WAIT_TIMEOUT",
-        )
-    if _REFUSED.search(said):
-        return AccessDenied(
-            f"{child.program} may not read everything", detail=last, hint="pgproof doctor prints the missing GRANTs"
-        )
-    if _SNAPSHOT_GONE.search(said):
-        return DumpFailed(
-            "the session that holds the snapshot was ended while the dump began",
-            detail=last,
-            hint="run it again; where this repeats, look for what ends sessions: an administrator, a proxy, a restart",
-        )
-    if _CUT.search(said):
-        return DumpFailed(
-            f"{child.program} lost its line to the server",
-            detail=last,
-            hint="run it again; where this repeats, look at the server's log, and for a proxy or firewall with a limit",
-        )
+    for pattern, kind, message, hint in _REASONS:
+        if pattern.search(said):
+            return kind(f"{child.program} {message}", detail=last, hint=hint)
     return DumpFailed(
-        f"{child.program} failed with exit status {status}", detail=last or None, hint="the server's log may say more"
+        f"{child.program} failed with exit status {status}", detail=last, hint="the server's log may say more"
     )

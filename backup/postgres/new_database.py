@@ -18,6 +18,7 @@ from backup.errors import AccessDenied, PgproofError, RestoreFailed
 from backup.logs import log
 from backup.postgres.connection import Connection
 from backup.postgres.target import Target
+from backup.signals import undisturbed
 
 Reach = Callable[[str], AbstractContextManager[Connection]]
 """Connects to a database, given its name."""
@@ -78,9 +79,11 @@ def new_database(connection: Connection, statement: str, *, passing: str, name: 
     try:
         _create(connection, statement, name)
         yield
-        _rename(connection, passing, name)
+        with undisturbed():
+            _rename(connection, passing, name)
     except BaseException:
-        _drop(connection, place, passing, reach)
+        with undisturbed():
+            _drop(connection, place, passing, reach)
         raise
 
 
@@ -158,7 +161,8 @@ def _is_usable(connection: Connection) -> bool:
     try:
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
             connection.cancel_safe()
-            return False
+            while connection.pgconn.get_result():  # till it has ended: a database may have been in the making
+                continue
         connection.execute("SELECT")
     except psycopg.Error:
         return False
