@@ -49,7 +49,7 @@ def test_the_end_of_the_snapshots_session_before_pg_dump_has_it_leaves_nothing(
         shop.end_sessions("pgproof")
         gate.open()
         ended = running.finish()
-    check_failure(ended, DumpFailed, says="holds the snapshot was ended", hint="run it again", retryable=True)
+    check_failure(ended, DumpFailed, says="found the snapshot gone", hint="run it again", retryable=True)
     assert re.search(r"snapshot .* does not exist|invalid snapshot", ended.error["detail"] or "")
     assert place.left() == []
 
