@@ -228,6 +228,21 @@ def index_steps(entries: Collection[Entry]) -> tuple[frozenset[int], ...]:
     return indexes, attach, frozenset(entry.number for entry in entries) - indexes - attach
 
 
+def droppable(entries: Collection[Entry]) -> tuple[Entry, ...]:
+    """Entries in an order in which they can be made, and in its reverse, in which pg_restore drops them, dropped.
+
+    pg_dump has the primary key of a partitioned table before those of its partitions. These cannot be dropped alone,
+    but go with it: so it has to come after them. Making it there does no harm, indexes are attached later.
+    """
+    constraints = {entry.number: entry for entry in entries if entry.kind == "CONSTRAINT"}
+    depths: dict[int, int] = {}
+    for entry in constraints.values():  # a parent is always before its children
+        above = [depths[number] for number in entry.depends if number in depths]
+        depths[entry.number] = max(above, default=-1) + 1
+    ordered = iter(sorted(constraints.values(), key=lambda entry: -depths[entry.number]))
+    return tuple(next(ordered) if entry.kind == "CONSTRAINT" else entry for entry in entries)
+
+
 def _with_partitions(entries: Iterable[Entry], chosen: set[int]) -> set[int]:
     """`chosen` and all partitions below them: a TABLE ATTACH depends on the partition and on its parent."""
     attached = [entry for entry in entries if entry.kind == "TABLE ATTACH"]

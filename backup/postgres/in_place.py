@@ -41,6 +41,7 @@ def refuse_newer_dependents(connection: Connection, entries: Iterable[Entry]) ->
     replaced = {key for entry in entries if (key := _key(entry))}
     query = _DEPENDENTS.read_text(encoding="utf-8")
     newer = []
+    connection.execute("SELECT pg_catalog.set_config('search_path', '', false)")  # so types are named in full
     for kind, schema, name, ref_kind, ref_schema, ref_name in connection.execute(query.encode()):
         dependent = (kind, schema, _printed(name))
         used = (ref_kind, ref_schema, _printed(ref_name))
@@ -51,6 +52,14 @@ def refuse_newer_dependents(connection: Connection, entries: Iterable[Entry]) ->
             f"newer than the backup, and in the way of replacing it in place: {listed(newer)}",
             hint="drop them first, or restore into a new database (without --in-place)",
         )
+
+
+def notes_in_place(connection: Connection) -> tuple[str, ...]:
+    """What a user has to know of this database before its objects are replaced."""
+    (defaults,) = one_row(connection, "SELECT count(*) FROM pg_catalog.pg_default_acl")
+    if not defaults:
+        return ()
+    return ("the database has default privileges: they apply to every object that is made again, too",)
 
 
 def refuse_too_few_locks(connection: Connection, entries: Sequence[Entry]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, index_steps, select
+from backup.domain.toc import Entry, droppable, find_tables, index_steps, select
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.logs import log
 from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport
@@ -19,7 +19,7 @@ from backup.postgres.address import Address
 from backup.postgres.archive import HEAD_LIMIT, Archive, open_archive, read_through
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
-from backup.postgres.in_place import refuse_newer_dependents, refuse_too_few_locks
+from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, creation, new_database, passing_name
 from backup.postgres.rights import (
@@ -139,6 +139,7 @@ class PostgresRestorer:
                 rights = _without_missing_tablespaces(rights, restored, target)
                 if choice.in_place:
                     _refuse_in_place(connection, entries, client, target)
+                    notes += notes_in_place(connection)
                 yield _Job(
                     choice=choice,
                     target=target,
@@ -297,11 +298,13 @@ def _without_newer_subscriptions(rights: Rights, entries: Sequence[Entry], dumpe
 
 
 def _list_option(job: _Job, step: frozenset[int] | None = None) -> list[str]:
-    """`--use-list` with a file beside the head, where not everything is restored, or not in one step."""
+    """`--use-list` with a file beside the head, where not everything is restored, or not in one step, or in order."""
     entries = job.listed_entries
-    if entries is None and step is None:
+    if entries is None and step is None and not job.choice.in_place:
         return []
     listed_entries = job.entries if entries is None else entries
+    if job.choice.in_place:
+        listed_entries = droppable(listed_entries)
     numbers = [entry.number for entry in listed_entries if step is None or entry.number in step]
     path = Path(job.archive.folder, "list")
     path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
