@@ -7,6 +7,7 @@ know. Everything else stops it at once.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,6 +120,11 @@ def _failure(said: str, status: int) -> PgproofError:
         (i for i, line in enumerate(lines) if "error: " in line and "transaction_timeout" not in line), len(lines)
     )
     words = [line for line in lines[start:] if line != _HARMLESS][:12]
+    if status < 0 and not words:
+        return RestoreFailed(
+            f"pg_restore was killed by {signal.Signals(-status).name}",
+            hint="run it again; where nobody did that by hand, look whether the machine ran out of memory",
+        )
     first = re.sub(r"^pg_restore: error: (could not execute query: )?", "", words[0]) if words else f"status {status}"
     return RestoreFailed(f"pg_restore stopped: {first}", detail="\n".join(words[1:]) or None, hint=_advice(said))
 
@@ -132,4 +138,6 @@ def _advice(said: str) -> str | None:
         return "restore into a new database (without --in-place), or drop what is newer than the backup"
     if "out of shared memory" in said:
         return "raise max_locks_per_transaction on the server, or restore into a new database"
+    if "closed the connection" in said or "terminating connection" in said or "connection to server" in said:
+        return "run it again, nothing is left of this one; where this repeats, look at the server's log"
     return None
