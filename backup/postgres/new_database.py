@@ -70,7 +70,7 @@ def new_database(connection: Connection, statement: str, *, passing: str, name: 
         statement: that creates it.
         passing: the name it has until the block ends.
         name: the name it has then.
-        reach: connects to a database of that server, where `connection` does not do.
+        reach: connects to a database of that server anew.
 
     Raises:
         RestoreFailed, AccessDenied: it cannot be created.
@@ -79,8 +79,8 @@ def new_database(connection: Connection, statement: str, *, passing: str, name: 
     try:
         _create(connection, statement, name)
         yield
-        with undisturbed():
-            _rename(connection, passing, name)
+        with undisturbed(), reach(place) as fresh:  # ours was idle as long as the load took, and may have been cut
+            _rename(fresh, passing, name)
     except BaseException:
         with undisturbed():
             _drop(connection, place, passing, reach)

@@ -175,7 +175,7 @@ class PostgresRestorer:
             yield connection
 
     def _fill_new(self, job: _Job, seconds: dict[str, float]) -> Iterator[str]:
-        passing = passing_name(job.choice.into)
+        place, passing = job.connection.info.dbname, passing_name(job.choice.into)
         statement, notes = creation(job.entries, passing, job.target)
         yield from notes
         reach = partial(self._reach, job)
@@ -187,8 +187,9 @@ class PostgresRestorer:
                 self._build_indexes(job, loader)
             with _timed(seconds, "finish"):
                 yield from self._finish(job, passing)
-                yield from apply_properties(job.connection, job.entries, passing, privileges=job.choice.privileges)
-                yield from _give_away(job, passing)
+                with self._reach(job, place) as connection:
+                    yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
+                    yield from _give_away(job, connection, passing)
 
     def _build_indexes(self, job: _Job, loader: Loader) -> None:
         if job.archive.head is None:
@@ -311,12 +312,12 @@ def _list_option(job: _Job, step: frozenset[int] | None = None) -> list[str]:
     return [f"--use-list={path}"]
 
 
-def _give_away(job: _Job, database: str) -> Iterator[str]:
+def _give_away(job: _Job, connection: Connection, database: str) -> Iterator[str]:
     """Make the database its former owner's, where we may."""
     owner = database_owner(job.entries) if job.choice.owner else None
     if owner and owner != job.target.user and (job.target.superuser or owner in job.target.settable):
         statement = f"ALTER DATABASE {quote_identifier(database)} OWNER TO {quote_identifier(owner)}"
-        yield from apply_afterwards(job.connection, [statement])
+        yield from apply_afterwards(connection, [statement])
 
 
 def _steps(job: _Job) -> Iterator[str]:

@@ -43,7 +43,7 @@ def test_a_line_that_is_cut_in_mid_restore_leaves_no_database(pgproof: Command, 
     with proxied(shop.server.host, shop.server.port) as proxy:
         proxy.cut_after(10 * _MIB)
         ended = pgproof("restore", kept, "--json", PGPROOF_DATABASE_URL=through(proxy, shop.url))
-    check_failure(ended, RestoreFailed, says="connection", hint="", retryable=False)
+    check_failure(ended, RestoreFailed, says="connection", hint="run it again", retryable=False)
     wait_until(lambda: shop.sessions() == [])
     assert shop.databases() == [shop.database]
 

@@ -98,7 +98,6 @@ def test_a_password_is_in_no_command_line_no_event_no_manifest_and_no_setting_sh
         pgproof("restore", "latest", "-v", "--json", **environ),
         pgproof("doctor", "-v", **environ),
         pgproof("config", **environ),
-        pgproof("config", "--json", **environ),
     ]
     assert [run.code for run in runs] == [0] * len(runs), runs
     programs = (noted / "argv").read_text()
@@ -128,7 +127,7 @@ def test_the_keys_of_a_bucket_are_in_no_event_and_no_setting_shown(
 ) -> None:
     place = BucketPlace(s3_server, bucket, s3_server.port)
     environ = {**s3_environ(s3_server, bucket), "PGPROOF_PG_BIN": str(noted)}
-    runs = [pgproof(*words, "-v", **environ) for words in (["backup"], ["verify", "latest"], ["config"], ["doctor"])]
+    runs = [pgproof(*words, "-v", **environ) for words in (["backup"], ["verify", "latest"], ["config"])]
     assert [run.code for run in runs] == [0] * len(runs), runs
     secret = s3_server.secret_key.get_secret_value()
     assert not any(secret in text for text in (*_words(runs), (noted / "argv").read_text()))
