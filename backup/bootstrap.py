@@ -101,7 +101,8 @@ def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:
 
 def make_restorer(settings: Settings, *, address: str | None = None) -> PostgresRestorer:
     """The way back, into the configured server or into the one at `address` (which may be empty: libpq's own)."""
-    from backup.postgres.restorer import PostgresRestorer, RestoreOptions
+    from backup.postgres.restore_job import RestoreOptions
+    from backup.postgres.restorer import PostgresRestorer
 
     restore = settings.restore
     options = RestoreOptions(

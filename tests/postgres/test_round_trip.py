@@ -14,7 +14,7 @@ from psycopg import sql
 
 from backup.demo.s3_server import S3Server
 from backup.postgres.clients import Client
-from backup.postgres.restorer import RestoreOptions
+from backup.postgres.restore_job import RestoreOptions
 from backup.postgres.snapshot import HeldSnapshot
 from backup.postgres.source import PostgresSource
 from backup.stores.directory import DirectoryStore

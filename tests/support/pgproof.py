@@ -17,7 +17,8 @@ from backup.ports import RestoreChoice, RestoreReport, Store
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, find_clients
 from backup.postgres.dump import DumpOptions, PgDumpEngine
-from backup.postgres.restorer import PostgresRestorer, RestoreOptions
+from backup.postgres.restore_job import RestoreOptions
+from backup.postgres.restorer import PostgresRestorer
 from backup.postgres.source import PostgresSource
 from backup.stream.volumes import Encoding
 from backup.workflow.back_up import BackUpChoice, back_up

@@ -1,0 +1,208 @@
+"""A restore before it is begun: where to, with what, and all that could keep it from coming to its end.
+
+Owns the checks; must change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from backup.domain.manifest import Manifest
+from backup.domain.sql import quote_identifier
+from backup.domain.toc import Entry, find_tables, select
+from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
+from backup.ports import OpenDump, RestoreChoice
+from backup.postgres.address import Address
+from backup.postgres.archive import HEAD_LIMIT, Archive, open_archive
+from backup.postgres.clients import Client, choose
+from backup.postgres.connection import Connection, connect
+from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks
+from backup.postgres.load import Loader
+from backup.postgres.rights import Rights, plan_rights, refuse_missing_extensions
+from backup.postgres.snapshot import lift_timeouts, pin
+from backup.postgres.target import Target, listed, read_target
+
+_RUN_AS_OWNER_SINCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """What the user may say of every restore.
+
+    Attributes:
+        settings: of the sessions that load, for example synchronous_commit.
+        analyze: gather statistics in the end.
+        maintenance_database: where CREATE DATABASE is said.
+        head_limit: bytes of a table of contents that may be kept in a file.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    analyze: bool = True
+    maintenance_database: str = "postgres"
+    connect_timeout: int = 10
+    head_limit: int = HEAD_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A restore that has passed every check."""
+
+    choice: RestoreChoice
+    target: Target
+    archive: Archive
+    entries: tuple[Entry, ...]
+    rights: Rights
+    chosen: frozenset[int] | None
+    notes: tuple[str, ...]
+    address: Address
+    connection: Connection
+    database: str
+
+    @property
+    def listed_entries(self) -> tuple[Entry, ...] | None:
+        """What pg_restore shall carry out, where that is not simply everything."""
+        if self.chosen is None and not self.rights.skipped:
+            return None
+        return tuple(
+            entry
+            for entry in self.entries
+            if (self.chosen is None or entry.number in self.chosen) and entry.number not in self.rights.skipped
+        )
+
+
+@contextmanager
+def prepare_job(
+    backup: Manifest,
+    open_dump: OpenDump,
+    choice: RestoreChoice,
+    *,
+    address: Address,
+    clients: tuple[Client, ...],
+    environ: Mapping[str, str],
+    options: RestoreOptions,
+) -> Iterator[Job]:
+    """Find out all that can be known before anything is changed; the job is good as long as the context lasts.
+
+    Raises:
+        PgproofError: see ports.Restorer.
+    """
+    if choice.in_place and choice.tables:
+        raise UsageError("--table cannot be restored in place", hint="restore the tables into a new database")
+    with _entrance(address.direct(), options, in_place=choice.in_place) as connection:
+        target = read_target(connection)
+        client = choose(clients, server=target.major, archive=backup.tool.major)
+        _refuse_database(choice, target)
+        environment = address.environment(environ)
+        with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
+            entries = archive.entries()
+            chosen, notes = _choose_tables(entries, choice.tables)
+            restored = [entry for entry in entries if chosen is None or entry.number in chosen]
+            refuse_missing_extensions(restored, target)
+            rights = plan_rights(restored, target, owner=choice.owner, privileges=choice.privileges)
+            rights = _without_newer_subscriptions(rights, restored, backup.tool.major, target)
+            rights = _without_missing_tablespaces(rights, restored, target)
+            if choice.in_place:
+                _refuse_in_place(connection, entries, client, target)
+                notes += notes_in_place(connection)
+            yield Job(
+                choice=choice,
+                target=target,
+                archive=archive,
+                entries=entries,
+                rights=rights,
+                chosen=chosen,
+                notes=(*notes, *rights.notes),
+                address=pin(address, connection),
+                connection=connection,
+                database=connection.info.dbname if choice.in_place else choice.into,
+            )
+
+
+@contextmanager
+def _entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> Iterator[Connection]:
+    """To the database that is replaced, or to one from which another can be made."""
+    timeout = options.connect_timeout
+    if in_place:
+        with connect(address, connect_timeout=timeout) as connection:
+            lift_timeouts(connection)
+            yield connection
+        return
+    with ExitStack() as stack:
+        for database in (options.maintenance_database, "template1"):
+            with suppress(DatabaseMissing, AccessDenied):
+                place = address.with_database(database)
+                connection = stack.enter_context(connect(place, connect_timeout=timeout))
+                break
+        else:
+            connection = stack.enter_context(connect(address, connect_timeout=timeout))
+        lift_timeouts(connection)
+        yield connection
+
+
+def _choose_tables(entries: Sequence[Entry], wanted: tuple[str, ...]) -> tuple[frozenset[int] | None, list[str]]:
+    if not wanted:
+        return None, []
+    tables = find_tables(entries, wanted)
+    selection = select(entries, tables)
+    notes = [f"rows of {', '.join(tables.values())} only; all other tables stay empty"]
+    if selection.cut_keys:
+        notes.append(f"foreign keys left out, their other table is not loaded: {listed(selection.cut_keys)}")
+    if any(entry.kind in {"BLOBS", "BLOB"} for entry in entries):
+        notes.append("large objects are left out")
+    return selection.numbers, notes
+
+
+def _refuse_database(choice: RestoreChoice, target: Target) -> None:
+    if choice.in_place:
+        return
+    if choice.into in target.databases:
+        raise UsageError(
+            f"the database {choice.into} exists already",
+            hint="give another name with --into, or replace what is in it with --in-place",
+        )
+    if not target.may_create:
+        raise AccessDenied(
+            f"{target.user} may not create a database",
+            hint=f"ALTER ROLE {quote_identifier(target.user)} CREATEDB, or restore with --in-place",
+        )
+
+
+def _refuse_in_place(connection: Connection, entries: Sequence[Entry], client: Client, target: Target) -> None:
+    if Loader(client=client, address=Address({}), server=target.major, environ={}).knows_less:
+        raise RestoreFailed(
+            f"pg_restore {client.version} cannot restore in one transaction into PostgreSQL {target.major}: it sets"
+            " transaction_timeout first, which that server does not know",
+            hint=f"install postgresql-client-{target.major} if the backup is not newer than that, or restore into a"
+            " new database (without --in-place)",
+        )
+    refuse_too_few_locks(connection, entries)
+    refuse_newer_dependents(connection, entries)
+
+
+def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], target: Target) -> Rights:
+    missing = {entry.tablespace for entry in entries if entry.tablespace} - target.tablespaces
+    if not missing:
+        return rights
+    return replace(
+        rights,
+        arguments=(*rights.arguments, "--no-tablespaces"),
+        notes=(*rights.notes, f"tablespaces are not on this server, the default one is used: {listed(missing)}"),
+    )
+
+
+def _without_newer_subscriptions(rights: Rights, entries: Sequence[Entry], dumped_by: int, target: Target) -> Rights:
+    """Leave out what pg_dump 16 and newer writes of subscriptions where the server does not know run_as_owner."""
+    if not dumped_by >= _RUN_AS_OWNER_SINCE > target.major:
+        return rights
+    lost = {entry.number: entry.name for entry in entries if entry.kind == "SUBSCRIPTION"}
+    if not lost:
+        return rights
+    about = {entry.number for entry in entries if entry.kind == "COMMENT" and lost.keys() & set(entry.depends)}
+    note = f"subscriptions left out, PostgreSQL {target.major} cannot read what pg_dump {dumped_by} writes of them"
+    return replace(
+        rights,
+        skipped=rights.skipped | lost.keys() | about,
+        notes=(*rights.notes, f"{note}: {listed(lost.values())}"),
+    )
