@@ -179,10 +179,10 @@ class Command:
     def _base(self) -> dict[str, str]:
         temporary = self.home / "tmp"
         temporary.mkdir(exist_ok=True)
-        source = str(Path(__file__).parents[2])
+        source = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.home),
             "TMPDIR": str(temporary),
-            "PYTHONPATH": source,
+            "PYTHONPATH": os.pathsep.join(source),
         }
