@@ -6,6 +6,7 @@ the pg_dump that wrote it. Beyond that, the nearest version is the best: it writ
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ class Client:
 
 def find_clients(folders: Iterable[Path], environ: Mapping[str, str]) -> tuple[Client, ...]:
     """All versions that are installed: in `folders`, /usr/lib/postgresql/*/bin and PATH; an earlier place wins."""
-    places = [*folders, *sorted(_DEBIAN.glob("*/bin")), *map(Path, environ.get("PATH", "").split(":"))]
+    places = [*folders, *sorted(_DEBIAN.glob("*/bin")), *map(Path, filter(None, environ.get("PATH", "").split(":")))]
     found: dict[tuple[int, int], Client] = {}
     for place in places:
         client = _client_in(place)
@@ -50,8 +51,8 @@ def find_clients(folders: Iterable[Path], environ: Mapping[str, str]) -> tuple[C
 
 @lru_cache(maxsize=64)
 def _client_in(folder: Path) -> Client | None:
-    """The version of pg_dump in a folder that has both it and pg_restore, or None."""
-    if not all((folder / name).is_file() for name in ("pg_dump", "pg_restore")):
+    """The version of pg_dump in a folder where we may run both it and pg_restore, or None."""
+    if not all(os.access(folder / name, os.X_OK) for name in ("pg_dump", "pg_restore")):
         return None
     try:
         answer = subprocess.run(
