@@ -143,6 +143,13 @@ def test_a_reader_that_closes_our_stdout_ends_the_command_quietly(pgproof: Comma
     del tmp_path
 
 
+def test_a_folder_of_the_path_that_is_no_folder_or_empty_is_passed_over(pgproof: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (pgproof.home / "pg_dump").mkdir()
+    path = f"{tmp_path}/file:{tmp_path}/missing::{pgproof.home}:/usr/bin:/bin"
+    assert pgproof("backup", PATH=path).code == 0
+
+
 def test_without_a_terminal_and_without_a_home_everything_works(pgproof: Command) -> None:
     ended = pgproof("backup", HOME="/nonexistent", TERM="dumb")
     assert ended.code == 0, ended
