@@ -36,10 +36,7 @@ from tests.support.pgproof import (
     rows,
     run,
 )
-from tests.support.sink import load_roles, load_sink
-
-ANYWHERE = ("types", "objects", "superuser")
-"""Of the kitchen sink: what needs neither contrib modules nor a version of its own."""
+from tests.support.sink import COMMON, load_roles, load_sink
 
 _OWN_SUBSCRIPTIONS = """
 SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = current_database()"""
@@ -81,20 +78,20 @@ def sink15(system_server: Server) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def sink18(pg18: Server) -> Iterator[str]:
-    """Everything that an embedded server can take."""
-    yield from _sink(pg18, *ANYWHERE, "only_18")
+    """Everything that the embedded server can take."""
+    yield from _sink(pg18)
 
 
 @pytest.fixture(scope="module")
 def common18(pg18: Server) -> Iterator[str]:
     """What every version can take, on 18."""
-    yield from _sink(pg18, *ANYWHERE)
+    yield from _sink(pg18, *COMMON)
 
 
 @pytest.fixture(scope="module")
 def common15(system_server: Server) -> Iterator[str]:
-    """What every build can take, on the system's server."""
-    yield from _sink(system_server, *ANYWHERE)
+    """What every version can take, on the system's server."""
+    yield from _sink(system_server, *COMMON)
 
 
 def compare(source: Server, database: str, target: Server, again: str, *, ignore: tuple[str, ...] = ()) -> list[str]:
