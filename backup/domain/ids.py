@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from backup.errors import UsageError
 
-_ID = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d*))?")
+_ID = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d*))?", re.ASCII)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")

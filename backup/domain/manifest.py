@@ -173,7 +173,7 @@ class Manifest:
         """
         try:
             version = json.loads(data)["format"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise IntegrityFailed(f"the manifest {where} is damaged", detail=str(error), hint=DAMAGED) from error
         if not isinstance(version, int) or version > FORMAT:
             raise IntegrityFailed(

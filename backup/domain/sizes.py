@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
@@ -21,7 +22,7 @@ def parse_size(text: str) -> int:
     if not match:
         raise ValueError(f"{text!r} is not a size such as 64MiB")
     power = " KMGTP".index(match[2].upper() or " ")
-    return int(float(match[1]) * _KIB**power)
+    return int(Decimal(match[1]) * _KIB**power)
 
 
 def show_size(size: int) -> str:
@@ -31,7 +32,7 @@ def show_size(size: int) -> str:
         if value < _KIB or unit == _STEPS[-1]:
             break
         value /= _KIB
-    return f"{size} B" if unit == "B" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"  # noqa: PLR2004
+    return f"{size} B" if unit == "B" else f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"  # noqa: PLR2004
 
 
 def show_seconds(seconds: float) -> str:
