@@ -30,6 +30,7 @@ _DATA_KINDS = (
     "BLOB",
     "STATISTICS DATA",
 )
+_INDEXES = frozenset({"INDEX", "CONSTRAINT"})
 _AFTER_DATA = frozenset(
     {
         "CHECK CONSTRAINT",
@@ -208,12 +209,18 @@ def _without_lost(numbers: set[int], everything: Mapping[int, Entry]) -> frozens
         lost = {
             number
             for number in numbers
-            for other in everything[number].depends
-            if other in everything and other not in numbers and _is_after_data(everything[other], everything)
+            for other in _needed(everything[number], everything)
+            if other.number not in numbers and _is_after_data(other, everything)
         }
         if not lost:
             return frozenset(numbers)
         numbers = numbers - lost
+
+
+def _needed(entry: Entry, everything: Mapping[int, Entry]) -> list[Entry]:
+    """The entries that one cannot do without. A partition's index follows the one above it, but stands alone too."""
+    others = [everything[number] for number in entry.depends if number in everything]
+    return [other for other in others if not (entry.kind in _INDEXES and other.kind in _INDEXES)]
 
 
 def index_steps(entries: Collection[Entry]) -> tuple[frozenset[int], ...]:
@@ -224,7 +231,7 @@ def index_steps(entries: Collection[Entry]) -> tuple[frozenset[int], ...]:
     attach = frozenset(entry.number for entry in entries if entry.kind == "INDEX ATTACH")
     if not attach:
         return (frozenset(entry.number for entry in entries),)
-    indexes = frozenset(entry.number for entry in entries if entry.kind in {"INDEX", "CONSTRAINT"})
+    indexes = frozenset(entry.number for entry in entries if entry.kind in _INDEXES)
     return indexes, attach, frozenset(entry.number for entry in entries) - indexes - attach
 
 
@@ -276,12 +283,9 @@ def _tables(entry: Entry, everything: Mapping[int, Entry], memory: dict[int, fro
     if entry.number not in memory:
         memory[entry.number] = frozenset()  # ends a circle; pg_dump broke it already
         found: set[int] = set()
-        for number in entry.depends:
-            other = everything.get(number)
-            if other is None:
-                continue
+        for other in _needed(entry, everything):
             if other.kind in {"TABLE", "MATERIALIZED VIEW", "VIEW", "FOREIGN TABLE"}:
-                found.add(number)
+                found.add(other.number)
             elif other.kind == "SEQUENCE" or _is_after_data(other, everything):
                 found |= _tables(other, everything, memory)
         memory[entry.number] = frozenset(found)

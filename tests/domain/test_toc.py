@@ -160,6 +160,19 @@ def test_partitions_of_partitions_come_along() -> None:
     assert {13} == select(entries, [3]).numbers - {1, 2, 3, 4, 5, 6}
 
 
+def test_the_index_of_a_partition_alone_needs_none_above_it() -> None:
+    entries = [
+        entry(1, "TABLE"),
+        entry(2, "TABLE"),
+        entry(3, "INDEX", 1),
+        entry(4, "INDEX", 2, 3),
+        entry(5, "CONSTRAINT", 1),
+        entry(6, "CONSTRAINT", 2, 5),
+        entry(7, "INDEX ATTACH", 3, 4),
+    ]
+    assert select(entries, [2]).numbers == {1, 2, 4, 6}
+
+
 def test_indexes_are_attached_in_a_step_of_their_own() -> None:
     entries = [
         entry(1, "TABLE"),
