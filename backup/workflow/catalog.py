@@ -10,6 +10,7 @@ from functools import partial
 from backup.domain.ids import AtOrBefore, BackupId, Latest, Reference
 from backup.domain.manifest import MANIFEST_NAME, Manifest, Part
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
+from backup.logs import log
 from backup.ports import Store
 from backup.stream.readers import ByteReader, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
@@ -84,6 +85,7 @@ class Catalog:
         listing = self.listing(target)
         found = [backup for backup in listing.backups if _means(reference, backup)]
         if found:
+            _warn_of_newer(listing, reference, found[-1])
             return found[-1]
         if listing.unreadable:
             raise listing.unreadable[-1][1]
@@ -133,6 +135,21 @@ def _means(reference: Latest | AtOrBefore, backup: Manifest) -> bool:
     if backup.purpose == "safety":
         return False
     return isinstance(reference, Latest) or backup.snapshot.time <= reference.moment
+
+
+def _warn_of_newer(listing: Listing, reference: Latest | AtOrBefore, found: Manifest) -> None:
+    """Say which backups would have been meant rather than `found`, if they could be read."""
+    names = [
+        name
+        for name, _ in listing.unreadable
+        if (parsed := BackupId.parse(name))
+        and (
+            (parsed.started, parsed.number) > _age(found)
+            and (isinstance(reference, Latest) or parsed.started <= reference.moment)
+        )
+    ]
+    if names:
+        log.warning("passed over newer backups, their manifests cannot be read", ids=", ".join(names), found=found.id)
 
 
 def _age(backup: Manifest) -> tuple[object, ...]:

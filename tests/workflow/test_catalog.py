@@ -138,6 +138,16 @@ def test_an_unreadable_manifest_is_listed_as_such_and_hides_no_other(catalog: Ca
     assert catalog.find("shop", Latest()).id == "20260101T030000Z-2"
 
 
+def test_to_pass_over_a_newer_one_that_cannot_be_read_is_said(
+    catalog: Catalog, store: MemoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.put("shop/20260101T080000Z/manifest.json", BytesReader(b"{"))
+    assert catalog.find("shop", Latest()).id == "20260101T030000Z-2"
+    assert "20260101T080000Z" in capsys.readouterr().err
+    catalog.find("shop", moment(7))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_store_with_unreadable_manifests_only_says_so(store: MemoryStore) -> None:
     store.put("shop/20260101T010000Z/manifest.json", BytesReader(b'{"format": 2}'))
     with pytest.raises(IntegrityFailed, match="format 2"):
