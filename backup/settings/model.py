@@ -163,7 +163,7 @@ class DumpSettings(Section):
         default="zstd", description="How what is stored is compressed."
     )
     zstd_level: Annotated[int, Env("PGPROOF_ZSTD_LEVEL")] = Field(
-        default=2, ge=1, le=22, description="Level of zstd: higher is smaller and slower."
+        default=1, ge=1, le=22, description="Level of zstd: higher is smaller and slower."
     )
     zstd_threads: Annotated[int, Env("PGPROOF_ZSTD_THREADS")] = Field(
         default=0, ge=0, le=64, description="Threads of zstd; 0 for one a core, at most 4."
