@@ -16,7 +16,7 @@ from backup.errors import ConfigurationError
 
 _NEON_POOLER = re.compile(r"^(ep-[a-z0-9-]+?)-pooler(\.)", re.IGNORECASE)
 _PASSED_ON = re.compile(r"PG[A-Z0-9]+|HOME|PATH|TZ|SSL_CERT_FILE|SSL_CERT_DIR|KRB5\w*|LD_LIBRARY_PATH|NSS_WRAPPER_\w+")
-_SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_HIDDEN = ("sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 _OPTION_ESCAPE = re.compile(r"([ \\])")
 _ESCAPED = r"\\\1"
 _KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "6"}
@@ -65,13 +65,20 @@ class Address:
         added = (f"-c {name}={_OPTION_ESCAPE.sub(_ESCAPED, value)}" for name, value in settings.items())
         return self.with_keywords(options=" ".join([asked, *added]).strip())
 
-    def pinned(self, *, host: str, hostaddr: str, port: int, user: str, database: str) -> Address:
+    def pinned(self, *, host: str, hostaddr: str, port: int, user: str, database: str, connect_timeout: int) -> Address:
         """The one server behind it that a connection reached, so that child processes reach the same one.
 
         An address may name several hosts, and one name may mean several servers: a snapshot is only on one.
+        `connect_timeout` (seconds) holds where the address does not say another, as for our own connections.
         """
         return self.with_keywords(
-            host=host, hostaddr=hostaddr or None, port=str(port), user=user, dbname=database, load_balance_hosts=None
+            host=host,
+            hostaddr=hostaddr or None,
+            port=str(port),
+            user=user,
+            dbname=database,
+            load_balance_hosts=None,
+            connect_timeout=self.keywords.get("connect_timeout", str(connect_timeout)),
         )
 
     @property
@@ -83,32 +90,32 @@ class Address:
         """For our own connections: all of it, with keepalives and `defaults` where nothing else is said."""
         return make_conninfo("", **{**_KEEPALIVES, **defaults, **self.keywords})
 
-    def argument(self) -> str:
-        """For a child's argv: all but the password.
+    def refuse_hidden_secrets(self) -> None:
+        """Find what no child can be told.
 
         Raises:
             ConfigurationError: it holds a secret that libpq takes from nowhere but the address.
         """
-        for secret in _SECRETS[1:]:
+        for secret in _HIDDEN:
             if secret in self.keywords:
                 raise ConfigurationError(
                     f"{secret} cannot be given to pg_dump without showing it to every user of the machine",
                     hint="keep it in a service file (PGSERVICEFILE) and name that in the address: service=…",
                 )
+
+    def argument(self) -> str:
+        """For a child's argv: all but the password. Raises ConfigurationError as `refuse_hidden_secrets`."""
+        self.refuse_hidden_secrets()
         public = {key: value for key, value in self.keywords.items() if key != "password"}
         return make_conninfo("", **{**_KEEPALIVES, **public})
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """For a child: the libpq variables of `environ` and little else, our password, messages in English."""
         kept = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
-        kept |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "C", "PGCONNECT_TIMEOUT": environ.get("PGCONNECT_TIMEOUT", "10")}
+        kept |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
         if "password" in self.keywords:
             kept["PGPASSWORD"] = self.keywords["password"]
         return kept
-
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be shown."""
-        return tuple(self.keywords[key] for key in _SECRETS if self.keywords.get(key))
 
     def __str__(self) -> str:
         """For people: `user@host:port/database`, as far as the address says it."""

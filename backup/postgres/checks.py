@@ -17,7 +17,9 @@ from backup.postgres.address import Address
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.pooler import check_line, refuses_options
-from backup.postgres.readable import check_readable, read_query
+from backup.postgres.queries import read_query
+from backup.postgres.readable import check_readable
+from backup.postgres.session import trust_catalog_only
 from backup.postgres.snapshot import one_row, pin, read_database
 
 _OLDEST = 14
@@ -25,50 +27,56 @@ _ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate
 
 
 def check_source(
-    address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool
+    address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool, with_roles: bool = True
 ) -> Iterator[Check]:
-    """Every check of a database, as it is made. A `fail` of the connection or of the line ends them.
+    """Every check of a database, as it is made. A `fail` of the address, the connection or the line ends them.
 
     Args:
         address: as the user gave it.
         clients: what is installed.
         connect_timeout: seconds for one attempt.
         filtered: a setting leaves parts of the database out; then rights that are missing are only a warning.
+        with_roles: the definitions of roles are wanted.
     """
     direct = address.direct()
-    yield _address(address, direct)
+    told = _address(address, direct)
+    yield told
+    if told.verdict == "fail":
+        return
     try:
         with connect(direct, connect_timeout=connect_timeout) as connection:
-            yield from _checks(direct, connection, clients, connect_timeout=connect_timeout, filtered=filtered)
+            line = check_line(
+                pin(direct, connection, connect_timeout=connect_timeout), connection, connect_timeout=connect_timeout
+            )
+            yield _connected(connection)
+            yield line
+            if line.verdict != "fail":
+                yield from _checks(connection, clients, filtered=filtered, with_roles=with_roles)
     except Interrupted:
         raise
     except PgproofError as error:
         yield _no_connection(error)
 
 
-def _checks(
-    address: Address, connection: Connection, clients: Iterable[Client], *, connect_timeout: int, filtered: bool
-) -> Iterator[Check]:
-    info = connection.info
-    place = info.host if info.host.startswith(("/", "@")) else f"{info.host}:{info.port}"
-    yield Check(name="connection", verdict="ok", message=f"as {info.user} to {info.dbname} at {place}")
-    line = check_line(pin(address, connection), connection, connect_timeout=connect_timeout)
-    yield line
-    if line.verdict == "fail":
-        return
+def _checks(connection: Connection, clients: Iterable[Client], *, filtered: bool, with_roles: bool) -> Iterator[Check]:
+    """Those of a database that has its session to itself."""
+    trust_catalog_only(connection)
     yield _encryption(connection)
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    connection.execute("SET LOCAL search_path = pg_catalog")
     database = read_database(connection)
     yield _versions(database, clients)
     yield Check(
         name="database", verdict="ok", message=f"{database.name}, {show_size(database.bytes)}, {database.encoding}"
     )
-    yield from _surroundings(connection, database)
+    yield from _surroundings(connection, database, with_roles=with_roles)
     yield from check_readable(connection, filtered=filtered)
 
 
 def _address(given: Address, direct: Address) -> Check:
+    try:
+        direct.refuse_hidden_secrets()
+    except ConfigurationError as error:
+        return failed("address", error)
     if given == direct:
         return Check(name="address", verdict="ok", message=str(given))
     return Check(
@@ -77,6 +85,12 @@ def _address(given: Address, direct: Address) -> Check:
         message=f"{given.keywords['host']} is Neon's pooler, but pg_dump needs a session:"
         f" {direct.keywords['host']} is used instead",
     )
+
+
+def _connected(connection: Connection) -> Check:
+    info = connection.info
+    place = info.host if info.host.startswith(("/", "@")) else f"{info.host}:{info.port}"
+    return Check(name="connection", verdict="ok", message=f"as {info.user} to {info.dbname} at {place}")
 
 
 def _no_connection(error: PgproofError) -> Check:
@@ -139,7 +153,7 @@ def _versions(database: Database, clients: Iterable[Client]) -> Check:
     return Check(name="versions", verdict="ok", message=said)
 
 
-def _surroundings(connection: Connection, database: Database) -> Iterator[Check]:
+def _surroundings(connection: Connection, database: Database, *, with_roles: bool) -> Iterator[Check]:
     extensions, unread, unlogged, subscriptions = one_row(connection, read_query("surroundings"))
     if database.standby:
         yield _standby(unlogged)
@@ -150,7 +164,7 @@ def _surroundings(connection: Connection, database: Database) -> Iterator[Check]
             verdict="warn",
             message=f"{subscriptions} of logical replication will be left out, only a superuser can dump them",
         )
-    yield _roles(unread)
+    yield _roles(unread) if with_roles else Check(name="roles", verdict="ok", message="not wanted, so not dumped")
 
 
 def _standby(unlogged: int) -> Check:

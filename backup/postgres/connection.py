@@ -112,7 +112,7 @@ def _tell_retry(details: RetryDetails) -> None:
 
 
 def _refused(error: psycopg.Error, address: Address) -> PgproofError:
-    """Why a connection was not made. The protocol gives no code here, only the server's words."""
+    """Why a connection was not made. libpq does not hand out the code that the server gave, only its words."""
     said = _said(error)
     if re.search(r"database .* does not exist", said):
         return DatabaseMissing(f"no such database: {address}", detail=said, hint="check the name in the address")
@@ -132,6 +132,12 @@ def _refused(error: psycopg.Error, address: Address) -> PgproofError:
 def translate(error: psycopg.Error, address: Address) -> PgproofError:
     """What an error on a connection that stood means for the user."""
     said = _said(error)
+    if "conflict with recovery" in said:
+        return DatabaseUnreachable(
+            f"the standby at {address} ended our session, it was in the way of a change of the primary",
+            detail=said,
+            hint="set hot_standby_feedback = on there, or raise max_standby_streaming_delay, or back up the primary",
+        )
     if isinstance(error, sql.InsufficientPrivilege):
         return AccessDenied(f"not allowed at {address}", detail=said)
     if error.sqlstate is None or isinstance(error, sql.AdminShutdown | sql.CrashShutdown | sql.CannotConnectNow):

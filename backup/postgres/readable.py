@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 from backup.domain.checks import Check
 from backup.errors import AccessDenied
 from backup.postgres.connection import Connection
+from backup.postgres.queries import read_query
 
 _SHOWN = 20
 _LO_PRIVILEGE_FUNCTION = 180000
@@ -58,12 +57,6 @@ def check_readable(connection: Connection, *, filtered: bool) -> Iterator[Check]
         yield _relations(role, kind, filtered=filtered)
     yield _large_objects(role, connection)
     yield _row_security(role, _safe(hidden), filtered=filtered)
-
-
-@cache
-def read_query(name: str) -> str:
-    """The text of `queries/<name>.sql`."""
-    return (resources.files("backup.postgres") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def safe_identifier(quoted: str) -> str:

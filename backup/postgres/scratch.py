@@ -119,11 +119,6 @@ class ScratchServer:
             raise ValueError("the throwaway server was not started")
         return self._child.pid
 
-    @property
-    def log_tail(self) -> str:
-        """The last lines of the server's log."""
-        return self._child.stderr_tail if self._child else ""
-
     def address(self, dbname: str = "postgres") -> str:
         """A database address for the superuser; with `tcp` it holds the password, so it is a secret."""
         name = quote(dbname, safe="")

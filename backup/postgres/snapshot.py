@@ -16,14 +16,7 @@ from backup.domain.manifest import Database, SnapshotMark
 from backup.errors import LockHeld
 from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect
-
-_TIMEOUTS = (
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-)
+from backup.postgres.session import keep_alive, settle
 
 _DATABASE = """
 SELECT current_database(), pg_database_size(current_database()), current_setting('server_version_num')::int,
@@ -35,10 +28,19 @@ SELECT pg_export_snapshot(), clock_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
 
 _REWRITTEN = """
+WITH others AS (
+    SELECT relation FROM pg_locks
+    WHERE locktype = 'relation' AND mode = 'AccessShareLock' AND granted AND pid <> pg_backend_pid()
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relfilenode <> 0
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND pg_relation_filenode(c.oid) <> c.relfilenode
+  AND (NOT %(locked)s
+       OR EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+       OR EXISTS (SELECT FROM others WHERE relation = c.oid)
+       OR NOT EXISTS (SELECT FROM others))
 ORDER BY 1"""
 
 
@@ -57,13 +59,17 @@ class HeldSnapshot:
     address: Address
     connection: Connection = field(repr=False)
 
-    def rewritten_tables(self) -> tuple[str, ...]:
+    def rewritten_tables(self, *, locked: bool) -> tuple[str, ...]:
         """Tables that were truncated or rewritten after the snapshot: in it they are empty, without any error.
 
         To be asked once pg_dump holds its locks. In the snapshot the catalogue still names the old file;
         pg_relation_filenode looks at the newest one.
+
+        Args:
+            locked: only those that another session has locked as pg_dump does, for it locks none that it leaves out.
+                Members of extensions, which it locks later, and all where no such lock is shown, count too.
         """
-        return tuple(name for (name,) in self.connection.execute(_REWRITTEN))
+        return tuple(name for (name,) in self.connection.execute(_REWRITTEN, {"locked": locked}))
 
 
 def read_database(connection: Connection) -> Database:
@@ -86,17 +92,16 @@ def one_row(connection: Connection, query: str, arguments: Mapping[str, object] 
     return row
 
 
-def pin(address: Address, connection: Connection) -> Address:
-    """`address`, narrowed to the server that the connection reached."""
+def pin(address: Address, connection: Connection, *, connect_timeout: int) -> Address:
+    """`address`, narrowed to the server that the connection reached, and with the same patience for children."""
     info = connection.info
-    return address.pinned(host=info.host, hostaddr=info.hostaddr, port=info.port, user=info.user, database=info.dbname)
-
-
-def lift_timeouts(connection: Connection) -> None:
-    """Let the server not end this session for its age, whatever its roles and databases are set to."""
-    connection.execute(
-        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)",
-        {"names": list(_TIMEOUTS)},
+    return address.pinned(
+        host=info.host,
+        hostaddr=info.hostaddr,
+        port=info.port,
+        user=info.user,
+        database=info.dbname,
+        connect_timeout=connect_timeout,
     )
 
 
@@ -109,7 +114,8 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
         DatabaseUnreachable, DatabaseMissing, AccessDenied: as `connect`.
     """
     with connect(address, connect_timeout=connect_timeout) as connection:
-        lift_timeouts(connection)
+        settle(connection)
+        keep_alive(connection)  # else the lock would outlive our machine by the two hours of the server's default
         (locked,) = one_row(
             connection, "SELECT pg_try_advisory_lock(hashtextextended('pgproof ' || %(target)s, 0))", {"target": target}
         )
@@ -123,6 +129,6 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
             name=name,
             mark=SnapshotMark(time=moment.astimezone(UTC), lsn=lsn or ""),
             database=read_database(connection),
-            address=pin(address, connection),
+            address=pin(address, connection, connect_timeout=connect_timeout),
             connection=connection,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from backup.postgres.address import Address
 from backup.postgres.checks import check_source
 from backup.postgres.clients import Client
 from backup.postgres.connection import connect
+from backup.postgres.session import trust_catalog_only
 from backup.postgres.snapshot import HeldSnapshot, hold_snapshot, read_database
 
 
@@ -21,23 +22,29 @@ class PostgresSource:
 
     Attributes:
         filtered: whether a setting leaves parts of the database out; then what cannot be read is only a warning.
+        globals: whether the definitions of roles are wanted.
     """
 
     address: Address
     clients: tuple[Client, ...]
-    environ: Mapping[str, str]
     connect_timeout: int = 10
     filtered: bool = False
+    globals: bool = True
 
     def checks(self) -> Iterator[Check]:
         """All that can keep a backup from being made."""
         return check_source(
-            self.address, clients=self.clients, connect_timeout=self.connect_timeout, filtered=self.filtered
+            self.address,
+            clients=self.clients,
+            connect_timeout=self.connect_timeout,
+            filtered=self.filtered,
+            with_roles=self.globals,
         )
 
     def database(self) -> Database:
         """What the server says of the database."""
         with connect(self.address.direct(), connect_timeout=self.connect_timeout) as connection:
+            trust_catalog_only(connection)
             return read_database(connection)
 
     def snapshot(self, target: str) -> AbstractContextManager[HeldSnapshot]:

@@ -237,7 +237,7 @@ def test_rows_written_after_the_snapshot_are_absent(
                 run(pg18, name, "INSERT INTO t VALUES (2); CREATE TABLE later AS SELECT 1")
                 yield held
 
-    source = Writing(address=address_of(pg18, name), clients=clients, environ=ENVIRON)
+    source = Writing(address=address_of(pg18, name), clients=clients)
     choice = BackUpChoice(target="it", encoding=PLAIN)
     backup = back_up(source, make_engine(clients), store, choice, clock=now)
     restored(backup, store, make_restorer(pg18), f"{name}_again")

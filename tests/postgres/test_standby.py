@@ -48,7 +48,7 @@ class Pair:
             wait_until(connection, f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'")
 
     def source(self) -> PostgresSource:
-        return PostgresSource(address=Address.parse(self.standby), clients=CLIENTS, environ={}, connect_timeout=5)
+        return PostgresSource(address=Address.parse(self.standby), clients=CLIENTS, connect_timeout=5)
 
     def checks(self) -> dict[str, Check]:
         return {each.name: each for each in self.source().checks()}

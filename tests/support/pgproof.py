@@ -51,9 +51,7 @@ def address_of(server: Server, database: str = "postgres", role: Role | None = N
 def make_source(
     server: Server, database: str, *, role: Role | None = None, clients: tuple[Client, ...] = ()
 ) -> PostgresSource:
-    return PostgresSource(
-        address=address_of(server, database, role), clients=clients or clients_of(server), environ=ENVIRON
-    )
+    return PostgresSource(address=address_of(server, database, role), clients=clients or clients_of(server))
 
 
 def make_engine(clients: tuple[Client, ...], options: DumpOptions | None = None) -> PgDumpEngine:

@@ -1,0 +1,46 @@
+"""What a session of ours in a user's database is set to before anything else is asked of it.
+
+Whoever may create functions or operators in a schema of the search path could make some that fit our queries better
+than PostgreSQL's own, and they would run with the rights of our role (CVE-2018-1058): so the path is pg_catalog alone.
+Must not be used on PgBouncer's console, nor where a pooler shares sessions: what is set would stay with another's.
+"""
+
+from __future__ import annotations
+
+from backup.postgres.connection import Connection
+
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
+
+_KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "6"}
+"""Seconds, seconds, times: after two minutes the server ends the session of a machine that is gone."""
+
+
+def trust_catalog_only(connection: Connection) -> None:
+    """Find only PostgreSQL's own functions, operators, types and catalogues by unqualified names."""
+    connection.execute("SELECT pg_catalog.set_config('search_path', 'pg_catalog', false)")
+
+
+def lift_timeouts(connection: Connection) -> None:
+    """Let the server not end this session for its age, whatever its roles and databases are set to."""
+    connection.execute(
+        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)",
+        {"names": list(_TIMEOUTS)},
+    )
+
+
+def settle(connection: Connection) -> None:
+    """Both, as everybody needs it who stays for a while."""
+    trust_catalog_only(connection)
+    lift_timeouts(connection)
+
+
+def keep_alive(connection: Connection) -> None:
+    """Let the server notice soon that our machine is gone, and with it end what the session holds: its locks."""
+    for name, value in _KEEPALIVES.items():
+        connection.execute("SELECT pg_catalog.set_config(%(name)s, %(value)s, false)", {"name": name, "value": value})
