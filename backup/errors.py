@@ -10,6 +10,7 @@ PgproofError                 1   a bug, or something nobody thought of
 │   ├── DatabaseMissing      4   it answers, but has no such database
 │   └── EncryptionMissing    4   it answers, but not with the encryption that is asked for
 ├── DumpFailed               5   the dump did not come to its end      (retryable)
+│   └── PartUnavailable      5   an optional part of it cannot be had here: not permitted, or no program for it
 ├── StoreUnreachable         6   the store does not answer             (retryable)
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
 │   └── ObjectMissing        6   it has no such object
@@ -94,6 +95,12 @@ class DumpFailed(PgproofError):
 
     exit_code = 5
     retryable = True
+
+
+class PartUnavailable(DumpFailed):
+    """An optional part of a backup cannot be had here: not permitted, or its program is missing. Only a warning."""
+
+    retryable = False
 
 
 class StoreUnreachable(PgproofError):

@@ -5,6 +5,7 @@ Owns the command lines of pg_dump and pg_dumpall and what their failures mean. C
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from functools import partial
 from psycopg.conninfo import make_conninfo
 
 from backup.domain.manifest import Database, Role, Tool
-from backup.errors import AccessDenied, DumpFailed
+from backup.errors import AccessDenied, DumpFailed, PartUnavailable
 from backup.ports import PartSource
 from backup.postgres.clients import Client, choose
 from backup.postgres.snapshot import HeldSnapshot
@@ -23,6 +24,12 @@ from backup.stream.child import Child
 from backup.stream.readers import ByteReader
 
 _REASONS: tuple[tuple[re.Pattern[str], type[DumpFailed | AccessDenied], str, str], ...] = (
+    (
+        re.compile(r"conflict with recovery"),
+        DumpFailed,
+        "was ended by the standby, it was in the way of a change of the primary",
+        "set hot_standby_feedback = on there, or raise max_standby_streaming_delay, or back up the primary",
+    ),
     (
         re.compile(r"canceling statement due to (lock|statement) timeout"),
         DumpFailed,
@@ -121,7 +128,7 @@ class PgDumpEngine:
             f"--dbname={snapshot.address.argument()}",
         ]
         with self._start(argv, snapshot) as child:
-            yield _DumpStream(child, snapshot)
+            yield _DumpStream(child, snapshot, filtered=self.filtered)
 
     @contextmanager
     def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
@@ -135,18 +142,19 @@ class PgDumpEngine:
             f"--database={entrance}",
             f"--dbname={snapshot.address.argument()}",
         ]
+        if not os.access(argv[0], os.X_OK):
+            raise PartUnavailable(
+                f"there is no {argv[0]}",
+                hint="install the PostgreSQL client programs as a whole, pg_dump, pg_dumpall and pg_restore",
+            )
         with self._start(argv, snapshot) as child:
-            yield _WholeOutput(child)
+            yield _PermittedOutput(child)
 
     def _start(self, argv: Sequence[str], snapshot: HeldSnapshot) -> Child:
         try:
             return Child(argv, env=snapshot.address.environment(self.environ), stdout=True)
         except OSError as error:
-            raise DumpFailed(
-                f"{argv[0]} cannot be started",
-                detail=error.strerror,
-                hint="install the PostgreSQL client programs as a whole, pg_dump, pg_dumpall and pg_restore",
-            ) from error
+            raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
 
 
 class _WholeOutput:
@@ -162,17 +170,28 @@ class _WholeOutput:
         return data
 
 
+class _PermittedOutput(_WholeOutput):
+    """The output of a program that may not be permitted to read what it would, and then is done without."""
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return super().read(size)
+        except AccessDenied as error:
+            raise PartUnavailable(error.message, detail=error.detail, hint=error.hint) from error
+
+
 class _DumpStream(_WholeOutput):
     """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables."""
 
-    def __init__(self, child: Child, snapshot: HeldSnapshot) -> None:
+    def __init__(self, child: Child, snapshot: HeldSnapshot, *, filtered: bool) -> None:
         super().__init__(child)
+        self._filtered = filtered
         self._snapshot: HeldSnapshot | None = snapshot
 
     def read(self, size: int, /) -> bytes:
         data = super().read(size)
         if self._snapshot and data:
-            rewritten = self._snapshot.rewritten_tables()
+            rewritten = self._snapshot.rewritten_tables(locked=self._filtered)
             self._snapshot = None
             if rewritten:
                 raise DumpFailed(
