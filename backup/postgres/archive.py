@@ -10,12 +10,13 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from backup.domain.toc import Entry, parse
-from backup.errors import IntegrityFailed
+from backup.errors import ConfigurationError, IntegrityFailed
 from backup.ports import OpenDump
 from backup.postgres.clients import Client
 from backup.stream.child import Child
@@ -56,7 +57,7 @@ class Archive:
         entries = parse(listing, *scripts)
         large_objects = [entry.number for entry in entries if entry.of_large_objects]
         if large_objects:
-            about = self._ask("--verbose", "--section=data", self._use_list(large_objects), "--file=-")
+            about = self._ask("--verbose", "--section=data", self.use_list(large_objects), "--file=-")
             entries = parse(listing, *scripts, about)
         return entries
 
@@ -77,11 +78,13 @@ class Archive:
         properties = [number for number, kind in found if kind == "DATABASE PROPERTIES"]
         others = [number for number, kind in found if not kind]
         orders = ([*others, *database, *properties], [*properties, *database])
-        return tuple(self._ask(*asked, self._use_list(order), excused=_NO_CONNECT) for order in orders)
+        return tuple(self._ask(*asked, self.use_list(order), excused=_NO_CONNECT) for order in orders)
 
-    def _use_list(self, numbers: Iterable[int]) -> str:
-        path = Path(self.folder, "asked")
-        path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
+    def use_list(self, numbers: Iterable[int]) -> str:
+        """pg_restore's option for these entries in this order; holds until the next call."""
+        path = Path(self.folder, "list")
+        with temporary_files():
+            path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
         return f"--use-list={path}"
 
     def _ask(self, *arguments: str, excused: str | None = None) -> str:
@@ -91,10 +94,15 @@ class Archive:
         with Child(argv, env=self.environ, stdin=self.head is None, stdout=True) as child:
             collector = threading.Thread(target=_collect, args=(child, answer), daemon=True)
             collector.start()
-            if self.head is None:
-                with self.open_dump() as dump:
-                    feed(child, dump)
-            collector.join()
+            try:
+                if self.head is None:
+                    with self.open_dump() as dump:
+                        feed(child, dump)
+                collector.join()
+            except BaseException:
+                child.terminate()
+                collector.join()  # it reads a pipe that is closed behind this block
+                raise
             if child.wait() and not (excused and excused in child.stderr_tail):
                 raise IntegrityFailed("the archive's table of contents cannot be read", detail=child.stderr_tail)
         return b"".join(answer).decode(errors="replace")
@@ -130,24 +138,43 @@ def open_archive(
 
     Raises:
         IntegrityFailed: it is no archive, or what `open_dump`'s reader raises.
+        ConfigurationError: there is no place for temporary files, or no room in it.
     """
-    with tempfile.TemporaryDirectory(prefix="pgproof-") as folder:
-        head = Path(folder, "head.pgc")
-        kept = _keep_head(open_dump, client, environ, head, head_limit)
+    with ExitStack() as stack:
+        with temporary_files():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgproof-"))
+            head = Path(folder, "head.pgc")
+            kept = _keep_head(open_dump, client, environ, head, head_limit)
         yield Archive(
             client=client, folder=Path(folder), head=head if kept else None, open_dump=open_dump, environ=environ
         )
 
 
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Tell what the machine says when a temporary file cannot be written.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            "temporary files cannot be written",
+            detail=str(error),
+            hint=f"a restore needs up to {HEAD_LIMIT >> 20} MiB there: name another folder in TMPDIR, or make room",
+        ) from error
+
+
 def _keep_head(open_dump: OpenDump, client: Client, environ: Mapping[str, str], head: Path, limit: int) -> bool:
     """Write so much of the archive that pg_restore can list it; False where that is more than `limit` bytes."""
     size = min(_FIRST_HEAD, limit)
-    with open_dump() as dump, head.open("wb") as file:
+    with open_dump() as dump, head.open("wb", buffering=0) as file:
         while True:
             wanted = size - file.tell()
             data = read_exactly(dump, wanted)
-            file.write(data)
-            file.flush()
+            _write_all(file, data)
             complaint = _complaint([client.program("pg_restore"), "--list", str(head)], environ)
             if complaint is None:
                 return True
@@ -156,6 +183,13 @@ def _keep_head(open_dump: OpenDump, client: Client, environ: Mapping[str, str], 
             if size >= limit:
                 return False
             size = min(size * 2, limit)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it, or raise; nothing is left that would be written when the file is closed."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _complaint(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:

@@ -21,8 +21,17 @@ from backup.stream.readers import READ_SIZE, ByteReader
 _TIMEOUT_SINCE = 17
 _HARMLESS = "Command was: SET transaction_timeout = 0;"
 _IGNORED = re.compile(r"errors ignored on restore: (\d+)")
+_COMPLAINT = re.compile(r"(pg_restore: )+(error|fatal): ")
+"""How a complaint of pg_restore begins; a notice of the server may have `error: ` somewhere in it too. Where workers
+write over each other, the name stands twice."""
+
 _DATA_TROUBLE = re.compile(r"COPY|input file|out of memory|invalid|corrupt|unexpected|end of file", re.IGNORECASE)
 _SETTLED = re.compile(r"^(pg_restore: (while |from TOC|warning: ))|^pg_restore: $")
+
+
+def knows_less(client: Client, server: int) -> bool:
+    """Whether a server of this major version does not know what the client's pg_restore sets first."""
+    return client.major >= _TIMEOUT_SINCE > server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +53,7 @@ class Loader:
     @property
     def knows_less(self) -> bool:
         """Whether the server does not know what this pg_restore sets first."""
-        return self.client.major >= _TIMEOUT_SINCE > self.server
+        return knows_less(self.client, self.server)
 
     def run(self, arguments: Sequence[str], source: ByteReader | None = None) -> None:
         """Run it, with `source` as its archive or a file among the arguments.
@@ -93,7 +102,7 @@ class _Judge:
             if line == _HARMLESS:
                 self._harmless += 1
                 return
-        elif "error: " not in line or "could not execute query" in line:
+        elif not _COMPLAINT.match(line) or "could not execute query" in line:
             return
         self._harmful = True
         if self.child:
@@ -117,7 +126,7 @@ def _failure(said: str, status: int) -> PgproofError:
     """The first real complaint of pg_restore, with the statement it was about."""
     lines = [line for line in said.splitlines() if line.strip() and not _SETTLED.match(line)]
     start = next(
-        (i for i, line in enumerate(lines) if "error: " in line and "transaction_timeout" not in line), len(lines)
+        (i for i, line in enumerate(lines) if _COMPLAINT.match(line) and "transaction_timeout" not in line), len(lines)
     )
     words = [line for line in lines[start:] if line != _HARMLESS][:12]
     if status < 0 and not words:
