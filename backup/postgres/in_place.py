@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 
 from backup.domain.toc import Entry
 from backup.errors import RestoreFailed
 from backup.postgres.connection import Connection
+from backup.postgres.destination import listed
+from backup.postgres.queries import read_query
 from backup.postgres.snapshot import one_row
-from backup.postgres.target import listed
-
-_DEPENDENTS = files("backup.postgres").joinpath("queries/dependents.sql")
 
 _LOCKS = """
 SELECT current_setting('max_locks_per_transaction')::int
@@ -39,10 +37,9 @@ def refuse_newer_dependents(connection: Connection, entries: Iterable[Entry]) ->
         RestoreFailed: there are some; names them.
     """
     replaced = {key for entry in entries if (key := _key(entry))}
-    query = _DEPENDENTS.read_text(encoding="utf-8")
     newer = []
     connection.execute("SELECT pg_catalog.set_config('search_path', '', false)")  # so types are named in full
-    for kind, schema, name, ref_kind, ref_schema, ref_name in connection.execute(query.encode()):
+    for kind, schema, name, ref_kind, ref_schema, ref_name in connection.execute(read_query("dependents")):
         dependent = (kind, schema, _printed(name))
         used = (ref_kind, ref_schema, _printed(ref_name))
         if used in replaced and dependent not in replaced:

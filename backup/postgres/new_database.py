@@ -17,13 +17,16 @@ from backup.domain.toc import Entry
 from backup.errors import AccessDenied, PgproofError, RestoreFailed
 from backup.logs import log
 from backup.postgres.connection import Connection
-from backup.postgres.target import Target
+from backup.postgres.destination import Destination
+from backup.postgres.rights import attempt, not_done
 from backup.signals import undisturbed
 
 Reach = Callable[[str], AbstractContextManager[Connection]]
 """Connects to a database, given its name."""
 
-_NAME_LIMIT = 63
+NAME_LIMIT = 63
+"""Bytes of a name; PostgreSQL cuts a longer one (NAMEDATALEN of its sources, less the final zero)."""
+
 _RENAME_TRIES = 3
 _END_OTHERS = """
 SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %(name)s"""
@@ -35,52 +38,61 @@ _PROVIDER_SINCE = 15
 def passing_name(name: str) -> str:
     """The name that a database has while it is filled; fits into PostgreSQL's 63 bytes."""
     mark = f"__restoring_{secrets.token_hex(4)}"
-    return name.encode()[: _NAME_LIMIT - len(mark)].decode(errors="ignore") + mark
+    return name.encode()[: NAME_LIMIT - len(mark)].decode(errors="ignore") + mark
 
 
-def creation(entries: Sequence[Entry], name: str, target: Target) -> tuple[str, tuple[str, ...]]:
+def creation(entries: Sequence[Entry], name: str, destination: Destination) -> tuple[str, tuple[str, ...]]:
     """The CREATE DATABASE that makes it as the source was, fit for this server, and notes on what had to change."""
     text = next((t for e in entries if e.kind == "DATABASE" for t, w in statements(e.sql) if w[0] == "CREATE"), None)
     if text is None:
         return f"CREATE DATABASE {quote_identifier(name)} TEMPLATE template0", ()
     notes = []
     text = with_database(text, name)
-    if " LOCALE_PROVIDER = builtin" in text and target.major < _BUILTIN_SINCE:
+    if " LOCALE_PROVIDER = builtin" in text and destination.major < _BUILTIN_SINCE:
         text = text.replace(" LOCALE_PROVIDER = builtin", " LOCALE_PROVIDER = libc")
         text = re.sub(r" BUILTIN_LOCALE = '(?:[^']|'')*'", "", text)
-        notes.append(f"PostgreSQL {target.major} has no builtin locale provider: libc is used instead")
-    if " ICU_RULES = " in text and target.major < _ICU_RULES_SINCE:
+        notes.append(f"PostgreSQL {destination.major} has no builtin locale provider: libc is used instead")
+    if " ICU_RULES = " in text and destination.major < _ICU_RULES_SINCE:
         text = re.sub(r" ICU_RULES = '(?:[^']|'')*'", "", text)
-        notes.append(f"PostgreSQL {target.major} has no ICU rules for databases: they are left out")
-    if target.major < _PROVIDER_SINCE:
+        notes.append(f"PostgreSQL {destination.major} has no ICU rules for databases: they are left out")
+    if destination.major < _PROVIDER_SINCE:
         text = text.replace(" LOCALE_PROVIDER = libc", "")
     place = re.search(r' TABLESPACE = ("(?:[^"]|"")*"|\w+)', text)
-    if place and place[1].strip('"') not in target.tablespaces:
+    if place and place[1].strip('"') not in destination.tablespaces:
         text = text.replace(place[0], "")
         notes.append(f"tablespace {place[1]} is not on this server: the default one is used")
     return text, tuple(notes)
 
 
 @contextmanager
-def new_database(connection: Connection, statement: str, *, passing: str, name: str, reach: Reach) -> Iterator[None]:
+def new_database(
+    connection: Connection, statement: str, *, passing: str, name: str, owner: str | None, reach: Reach
+) -> Iterator[list[str]]:
     """Create the database under its passing name; rename it when the block ends well, else drop it.
+
+    Yields the notes that are made when the block has ended. It is given away last of all: a role that may make another
+    one the owner need not have its rights, and could then neither rename nor drop what is not its own any more.
 
     Args:
         connection: to another database of the server.
         statement: that creates it.
         passing: the name it has until the block ends.
         name: the name it has then.
+        owner: the role that it belongs to then; None for the one that made it.
         reach: connects to a database of that server anew.
 
     Raises:
         RestoreFailed, AccessDenied: it cannot be created.
     """
     place = connection.info.dbname
+    notes: list[str] = []
     try:
         _create(connection, statement, name)
-        yield
+        yield notes
         with undisturbed(), reach(place) as fresh:  # ours was idle as long as the load took, and may have been cut
             _rename(fresh, passing, name)
+            if owner:
+                notes += _give_away(fresh, name, owner)
     except BaseException:
         with undisturbed():
             _drop(connection, place, passing, reach)
@@ -95,12 +107,7 @@ def apply_properties(connection: Connection, entries: Sequence[Entry], name: str
         for text, _ in statements(entry.sql):
             if not re.match(r"(?i)(ALTER DATABASE|ALTER ROLE|GRANT|REVOKE|COMMENT|SECURITY LABEL)\b", text):
                 continue
-            try:
-                connection.execute(with_database(text, name).encode())
-            except psycopg.OperationalError:
-                raise
-            except psycopg.Error as error:
-                yield f"not done: {' '.join(text.split())[:200]} ({str(error).splitlines()[0]})"
+            yield from attempt(connection, with_database(text, name))
 
 
 def _create(connection: Connection, statement: str, name: str) -> None:
@@ -123,11 +130,11 @@ def _create(connection: Connection, statement: str, name: str) -> None:
 def _rename(connection: Connection, passing: str, name: str) -> None:
     """Give it its name; sessions that others opened in it meanwhile (monitoring) are ended, for they forbid that."""
     statement = f"ALTER DATABASE {quote_identifier(passing)} RENAME TO {quote_identifier(name)}".encode()
-    for attempt in range(1, _RENAME_TRIES + 1):
+    for number in range(1, _RENAME_TRIES + 1):
         try:
             connection.execute(statement)
         except psycopg.errors.ObjectInUse as error:
-            if attempt == _RENAME_TRIES:
+            if number == _RENAME_TRIES:
                 raise _unnamed(name, error) from error
             with suppress(psycopg.errors.InsufficientPrivilege):
                 connection.execute(_END_OTHERS, {"name": passing})
@@ -135,6 +142,15 @@ def _rename(connection: Connection, passing: str, name: str) -> None:
             raise _unnamed(name, error) from error
         else:
             return
+
+
+def _give_away(connection: Connection, name: str, owner: str) -> Iterator[str]:
+    """Make it another role's. It has its name and is whole: nothing that happens now is more than a note."""
+    statement = f"ALTER DATABASE {quote_identifier(name)} OWNER TO {quote_identifier(owner)}"
+    try:
+        yield from attempt(connection, statement)
+    except psycopg.Error as error:
+        yield not_done(statement, error)
 
 
 def _unnamed(name: str, error: psycopg.Error) -> RestoreFailed:

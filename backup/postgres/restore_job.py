@@ -18,11 +18,13 @@ from backup.postgres.address import Address
 from backup.postgres.archive import HEAD_LIMIT, Archive, open_archive
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
+from backup.postgres.destination import Destination, listed, read_destination
 from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks
-from backup.postgres.load import Loader
+from backup.postgres.load import knows_less
+from backup.postgres.new_database import NAME_LIMIT
 from backup.postgres.rights import Rights, plan_rights, refuse_missing_extensions
-from backup.postgres.snapshot import lift_timeouts, pin
-from backup.postgres.target import Target, listed, read_target
+from backup.postgres.session import settle
+from backup.postgres.snapshot import pin
 
 _RUN_AS_OWNER_SINCE = 16
 
@@ -50,7 +52,7 @@ class Job:
     """A restore that has passed every check."""
 
     choice: RestoreChoice
-    target: Target
+    destination: Destination
     archive: Archive
     entries: tuple[Entry, ...]
     rights: Rights
@@ -90,31 +92,32 @@ def prepare_job(
     """
     if choice.in_place and choice.tables:
         raise UsageError("--table cannot be restored in place", hint="restore the tables into a new database")
+    address.refuse_hidden_secrets()
     with _entrance(address.direct(), options, in_place=choice.in_place) as connection:
-        target = read_target(connection)
-        client = choose(clients, server=target.major, archive=backup.tool.major)
-        _refuse_database(choice, target)
+        destination = read_destination(connection)
+        client = choose(clients, server=destination.major, archive=backup.tool.major)
+        _refuse_database(choice, destination)
         environment = address.environment(environ)
         with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
             entries = archive.entries()
             chosen, notes = _choose_tables(entries, choice.tables)
             restored = [entry for entry in entries if chosen is None or entry.number in chosen]
-            refuse_missing_extensions(restored, target)
-            rights = plan_rights(restored, target, owner=choice.owner, privileges=choice.privileges)
-            rights = _without_newer_subscriptions(rights, restored, backup.tool.major, target)
-            rights = _without_missing_tablespaces(rights, restored, target)
+            refuse_missing_extensions(restored, destination)
+            rights = plan_rights(restored, destination, owner=choice.owner, privileges=choice.privileges)
+            rights = _without_newer_subscriptions(rights, restored, backup.tool.major, destination)
+            rights = _without_missing_tablespaces(rights, restored, destination)
             if choice.in_place:
-                _refuse_in_place(connection, entries, client, target)
+                _refuse_in_place(connection, entries, client, destination)
                 notes += notes_in_place(connection)
             yield Job(
                 choice=choice,
-                target=target,
+                destination=destination,
                 archive=archive,
                 entries=entries,
                 rights=rights,
                 chosen=chosen,
                 notes=(*notes, *rights.notes),
-                address=pin(address, connection),
+                address=pin(address, connection, connect_timeout=options.connect_timeout),
                 connection=connection,
                 database=connection.info.dbname if choice.in_place else choice.into,
             )
@@ -126,7 +129,7 @@ def _entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> I
     timeout = options.connect_timeout
     if in_place:
         with connect(address, connect_timeout=timeout) as connection:
-            lift_timeouts(connection)
+            settle(connection)
             yield connection
         return
     with ExitStack() as stack:
@@ -137,7 +140,7 @@ def _entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> I
                 break
         else:
             connection = stack.enter_context(connect(address, connect_timeout=timeout))
-        lift_timeouts(connection)
+        settle(connection)
         yield connection
 
 
@@ -154,35 +157,42 @@ def _choose_tables(entries: Sequence[Entry], wanted: tuple[str, ...]) -> tuple[f
     return selection.numbers, notes
 
 
-def _refuse_database(choice: RestoreChoice, target: Target) -> None:
+def _refuse_database(choice: RestoreChoice, destination: Destination) -> None:
     if choice.in_place:
         return
-    if choice.into in target.databases:
+    if (size := len(choice.into.encode())) > NAME_LIMIT:
+        raise UsageError(
+            f"a name of {size} bytes is too long for a database: {choice.into}",
+            hint=f"give one of at most {NAME_LIMIT} bytes with --into",
+        )
+    if choice.into in destination.databases:
         raise UsageError(
             f"the database {choice.into} exists already",
             hint="give another name with --into, or replace what is in it with --in-place",
         )
-    if not target.may_create:
+    if not destination.may_create:
         raise AccessDenied(
-            f"{target.user} may not create a database",
-            hint=f"ALTER ROLE {quote_identifier(target.user)} CREATEDB, or restore with --in-place",
+            f"{destination.user} may not create a database",
+            hint=f"ALTER ROLE {quote_identifier(destination.user)} CREATEDB, or restore with --in-place",
         )
 
 
-def _refuse_in_place(connection: Connection, entries: Sequence[Entry], client: Client, target: Target) -> None:
-    if Loader(client=client, address=Address({}), server=target.major, environ={}).knows_less:
+def _refuse_in_place(
+    connection: Connection, entries: Sequence[Entry], client: Client, destination: Destination
+) -> None:
+    if knows_less(client, destination.major):
         raise RestoreFailed(
-            f"pg_restore {client.version} cannot restore in one transaction into PostgreSQL {target.major}: it sets"
-            " transaction_timeout first, which that server does not know",
-            hint=f"install postgresql-client-{target.major} if the backup is not newer than that, or restore into a"
-            " new database (without --in-place)",
+            f"pg_restore {client.version} cannot restore in one transaction into PostgreSQL {destination.major}: it"
+            " sets transaction_timeout first, which that server does not know",
+            hint=f"install postgresql-client-{destination.major} if the backup is not newer than that, or restore into"
+            " a new database (without --in-place)",
         )
     refuse_too_few_locks(connection, entries)
     refuse_newer_dependents(connection, entries)
 
 
-def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], target: Target) -> Rights:
-    missing = {entry.tablespace for entry in entries if entry.tablespace} - target.tablespaces
+def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], destination: Destination) -> Rights:
+    missing = {entry.tablespace for entry in entries if entry.tablespace} - destination.tablespaces
     if not missing:
         return rights
     return replace(
@@ -192,15 +202,17 @@ def _without_missing_tablespaces(rights: Rights, entries: Sequence[Entry], targe
     )
 
 
-def _without_newer_subscriptions(rights: Rights, entries: Sequence[Entry], dumped_by: int, target: Target) -> Rights:
+def _without_newer_subscriptions(
+    rights: Rights, entries: Sequence[Entry], dumped_by: int, destination: Destination
+) -> Rights:
     """Leave out what pg_dump 16 and newer writes of subscriptions where the server does not know run_as_owner."""
-    if not dumped_by >= _RUN_AS_OWNER_SINCE > target.major:
+    if not dumped_by >= _RUN_AS_OWNER_SINCE > destination.major:
         return rights
     lost = {entry.number: entry.name for entry in entries if entry.kind == "SUBSCRIPTION"}
     if not lost:
         return rights
     about = {entry.number for entry in entries if entry.kind == "COMMENT" and lost.keys() & set(entry.depends)}
-    note = f"subscriptions left out, PostgreSQL {target.major} cannot read what pg_dump {dumped_by} writes of them"
+    note = f"subscriptions left out, PostgreSQL {destination.major} cannot read what pg_dump {dumped_by} writes of them"
     return replace(
         rights,
         skipped=rights.skipped | lost.keys() | about,

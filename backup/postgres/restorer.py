@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from backup.domain.manifest import Manifest
-from backup.domain.sql import quote_identifier
 from backup.domain.toc import droppable, index_steps
 from backup.logs import log
 from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport
@@ -21,8 +19,8 @@ from backup.postgres.connection import Connection, connect
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, creation, new_database, passing_name
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
-from backup.postgres.rights import apply_afterwards, database_owner
-from backup.postgres.snapshot import lift_timeouts
+from backup.postgres.rights import apply_together, attempt, database_owner
+from backup.postgres.session import settle
 from backup.stream.readers import ByteReader
 
 
@@ -40,7 +38,7 @@ class PostgresRestorer:
         with self._prepare(backup, open_dump, choice) as job:
             return RestorePlan(
                 database=job.database,
-                server=job.target.version,
+                server=job.destination.version,
                 client=job.archive.client.version,
                 steps=tuple(_steps(job)),
                 notes=job.notes,
@@ -78,20 +76,24 @@ class PostgresRestorer:
 
     def _fill_new(self, job: Job, seconds: dict[str, float]) -> Iterator[str]:
         place, passing = job.connection.info.dbname, passing_name(job.choice.into)
-        statement, notes = creation(job.entries, passing, job.target)
+        statement, notes = creation(job.entries, passing, job.destination)
         yield from notes
         reach = partial(self._reach, job)
-        with new_database(job.connection, statement, passing=passing, name=job.choice.into, reach=reach):
+        with new_database(
+            job.connection, statement, passing=passing, name=job.choice.into, owner=_next_owner(job), reach=reach
+        ) as last_notes:
             loader = self._loader(job, passing)
             with _timed(seconds, "load"), job.archive.open_dump() as dump:
                 loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
             with _timed(seconds, "indexes"):
                 self._build_indexes(job, loader)
             with _timed(seconds, "finish"):
-                yield from self._finish(job, passing)
+                with self._reach_restored(job, passing) as connection:
+                    for wanted in (*job.rights.afterwards, *self._analysis()):
+                        yield from attempt(connection, wanted)
                 with self._reach(job, place) as connection:
                     yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
-                    yield from _give_away(job, connection, passing)
+        yield from last_notes
 
     def _build_indexes(self, job: Job, loader: Loader) -> None:
         if job.archive.head is None:
@@ -107,27 +109,34 @@ class PostgresRestorer:
         loader = self._loader(job, job.database)
         with _timed(seconds, "load"), job.archive.open_dump() as dump:
             loader.run(["--clean", "--if-exists", "--single-transaction", *_list_option(job)], dump)
-        with _timed(seconds, "finish"):
-            yield from self._finish(job, job.database)
+        with _timed(seconds, "finish"), self._reach_restored(job, job.database) as connection:
+            yield from apply_together(connection, job.rights.afterwards)
+            for wanted in self._analysis():
+                yield from attempt(connection, wanted)
 
-    def _finish(self, job: Job, database: str) -> Iterator[str]:
-        """Owners and grants that pg_restore was not to set, and the planner's statistics."""
-        with self._reach(job, database) as connection:
-            connection.execute("SELECT set_config('search_path', '', false)")
-            yield from apply_afterwards(connection, [*job.rights.afterwards, *["ANALYZE"] * self.options.analyze])
+    def _analysis(self) -> tuple[str, ...]:
+        """What gathers the planner's statistics, where that is wanted."""
+        return ("ANALYZE",) if self.options.analyze else ()
 
     @contextmanager
     def _reach(self, job: Job, database: str) -> Iterator[Connection]:
         """Connect to a database of the server that is restored into."""
         with connect(job.address.with_database(database), connect_timeout=self.options.connect_timeout) as connection:
-            lift_timeouts(connection)
+            settle(connection)
+            yield connection
+
+    @contextmanager
+    def _reach_restored(self, job: Job, database: str) -> Iterator[Connection]:
+        """Connect to what was loaded, to say there what pg_dump wrote: with the search path that it has in mind."""
+        with self._reach(job, database) as connection:
+            connection.execute("SELECT pg_catalog.set_config('search_path', '', false)")
             yield connection
 
     def _loader(self, job: Job, database: str) -> Loader:
         return Loader(
             client=job.archive.client,
             address=job.address.with_database(database).with_options(self.options.settings, self.environ),
-            server=job.target.major,
+            server=job.destination.major,
             environ=self.environ,
             arguments=job.rights.arguments,
         )
@@ -142,17 +151,14 @@ def _list_option(job: Job, step: frozenset[int] | None = None) -> list[str]:
     if job.choice.in_place:
         listed_entries = droppable(listed_entries)
     numbers = [entry.number for entry in listed_entries if step is None or entry.number in step]
-    path = Path(job.archive.folder, "list")
-    path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
-    return [f"--use-list={path}"]
+    return [job.archive.use_list(numbers)]
 
 
-def _give_away(job: Job, connection: Connection, database: str) -> Iterator[str]:
-    """Make the database its former owner's, where we may."""
+def _next_owner(job: Job) -> str | None:
+    """The database's former owner, where it is not who restores and where we may make it the owner."""
     owner = database_owner(job.entries) if job.choice.owner else None
-    if owner and owner != job.target.user and (job.target.superuser or owner in job.target.settable):
-        statement = f"ALTER DATABASE {quote_identifier(database)} OWNER TO {quote_identifier(owner)}"
-        yield from apply_afterwards(connection, [statement])
+    may = job.destination.superuser or owner in job.destination.settable
+    return owner if owner != job.destination.user and may else None
 
 
 def _steps(job: Job) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Owners and grants of an archive against the roles of a server: what can come back, by whom, and in which order.
 
 A superuser lets pg_restore set everything as it goes. Any other role becomes the owner of all first; then, when the
-load is done, each owner and grant that it may set is set, and each that the server refuses is said.
+load is done, each owner and grant that it may set is set, and each that the server refuses is said. In place this is
+one transaction, for there the database is in use already.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from backup.domain.sql import identifier, quote_identifier, roles_in, statements
 from backup.domain.toc import Entry
 from backup.errors import RestoreFailed
 from backup.postgres.connection import Connection
-from backup.postgres.target import Target, listed
+from backup.postgres.destination import Destination, listed
+from backup.signals import undisturbed
 
 _GRANTS = {"ACL", "DEFAULT ACL"}
 
@@ -27,7 +29,7 @@ class Rights:
     Attributes:
         arguments: for pg_restore.
         skipped: numbers of entries that pg_restore must not carry out.
-        afterwards: statements to carry out one by one when the load is done.
+        afterwards: statements to carry out when the load is done.
         notes: what is left out, for people.
     """
 
@@ -37,23 +39,23 @@ class Rights:
     notes: tuple[str, ...]
 
 
-def plan_rights(entries: Sequence[Entry], target: Target, *, owner: bool, privileges: bool) -> Rights:
+def plan_rights(entries: Sequence[Entry], destination: Destination, *, owner: bool, privileges: bool) -> Rights:
     """Decide for the entries that will be restored.
 
     Raises:
         RestoreFailed: roles are missing that were not waved off; names them all.
     """
-    _refuse_missing(entries, target, owner=owner, privileges=privileges)
+    _refuse_missing(entries, destination, owner=owner, privileges=privileges)
     arguments = [*(() if owner else ("--no-owner",)), *(() if privileges else ("--no-privileges",))]
-    if target.superuser:
+    if destination.superuser:
         return Rights(arguments=tuple(arguments), skipped=frozenset(), afterwards=(), notes=())
     local = [entry for entry in entries if not entry.of_database]
     comments = [e for e in local if e.kind == "COMMENT" and e.name.startswith("EXTENSION ")]
     notes = [f"comment on {e.name.lower()} left out, it is not ours" for e in comments]
-    owners = _owner_statements(local, target) if owner else []
-    lost = {e.owner for e in local if e.owner} - target.settable if owner else set()
+    owners = _owner_statements(local, destination) if owner else []
+    lost = {e.owner for e in local if e.owner} - destination.settable if owner else set()
     if lost:
-        notes.append(f"objects of {listed(lost)} will belong to {target.user}, which is no member of them")
+        notes.append(f"objects of {listed(lost)} will belong to {destination.user}, which is no member of them")
     grants = [text for e in local if e.kind in _GRANTS for text in _grants(e)] if privileges else []
     return Rights(
         arguments=("--no-owner", "--no-privileges"),
@@ -63,19 +65,45 @@ def plan_rights(entries: Sequence[Entry], target: Target, *, owner: bool, privil
     )
 
 
-def apply_afterwards(connection: Connection, wanted: Iterable[str]) -> Iterator[str]:
-    """Carry out each statement; yields a note for each that the server refuses."""
-    for statement in wanted:
-        try:
-            connection.execute(statement.encode())
-        except psycopg.OperationalError:
-            raise  # the line broke: nothing after it would work either
-        except psycopg.Error as error:
-            said = str(error).splitlines()[0]
-            yield f"not done: {' '.join(statement.split())[:200]} ({said})"
+def attempt(connection: Connection, statement: str) -> Iterator[str]:
+    """Carry out a statement; yields a note where the server refuses it."""
+    try:
+        connection.execute(statement.encode())
+    except psycopg.OperationalError:
+        raise  # the line broke: nothing after it would work either
+    except psycopg.Error as error:
+        yield not_done(statement, error)
 
 
-def _owner_statements(entries: Iterable[Entry], target: Target) -> list[str]:
+def not_done(statement: str, error: psycopg.Error) -> str:
+    """The note on a statement that was refused."""
+    return f"not done: {' '.join(statement.split())[:200]} ({str(error).splitlines()[0]})"
+
+
+def apply_together(connection: Connection, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Carry out all statements that the server does not refuse, or none; the notes on those that it does.
+
+    Raises:
+        RestoreFailed: none was, because the line broke or the server could not go on.
+    """
+    notes: list[str] = []
+    try:
+        with undisturbed(), connection.transaction():
+            for statement in wanted:
+                connection.execute("SAVEPOINT attempt")
+                refused = list(attempt(connection, statement))
+                connection.execute("ROLLBACK TO attempt" if refused else "RELEASE attempt")
+                notes += refused
+    except psycopg.Error as error:
+        raise RestoreFailed(
+            "everything is back in place, but it belongs to the role that restored it, and nothing is granted",
+            detail=str(error).strip(),
+            hint="run it again, or set owners and grants by hand",
+        ) from error
+    return tuple(notes)
+
+
+def _owner_statements(entries: Iterable[Entry], destination: Destination) -> list[str]:
     """Who owns what, schemas last.
 
     A new owner must be allowed to create in the schema, which as a rule only the schema's owner is: so each is allowed
@@ -85,7 +113,7 @@ def _owner_statements(entries: Iterable[Entry], target: Target) -> list[str]:
     others: list[str] = []
     allowed: dict[tuple[str, str], None] = {}
     for entry in entries:
-        if not entry.owner or entry.owner == target.user or entry.owner not in target.settable:
+        if not entry.owner or entry.owner == destination.user or entry.owner not in destination.settable:
             continue
         for text, tokens in statements(entry.sql):
             if tokens[0].upper() == "ALTER" and [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]:
@@ -108,7 +136,7 @@ def _grants(entry: Entry) -> Iterator[str]:
             yield text
 
 
-def _refuse_missing(entries: Sequence[Entry], target: Target, *, owner: bool, privileges: bool) -> None:
+def _refuse_missing(entries: Sequence[Entry], destination: Destination, *, owner: bool, privileges: bool) -> None:
     missing: set[str] = set()
     firmly: set[str] = set()
     for entry in entries:
@@ -118,7 +146,7 @@ def _refuse_missing(entries: Sequence[Entry], target: Target, *, owner: bool, pr
             is_owner = [t.upper() for t in tokens[-3:-1]] == ["OWNER", "TO"]
             if is_owner and not owner:
                 continue
-            lacking = roles_in(tokens) - target.roles
+            lacking = roles_in(tokens) - destination.roles
             missing |= lacking
             if entry.kind not in _GRANTS and not is_owner:
                 firmly |= lacking
@@ -133,17 +161,17 @@ def _refuse_missing(entries: Sequence[Entry], target: Target, *, owner: bool, pr
         )
 
 
-def refuse_missing_extensions(entries: Iterable[Entry], target: Target) -> None:
+def refuse_missing_extensions(entries: Iterable[Entry], destination: Destination) -> None:
     """Find extensions that the server cannot create.
 
     Raises:
         RestoreFailed: there are some; names them all.
     """
-    missing = {entry.name for entry in entries if entry.kind == "EXTENSION"} - target.extensions
+    missing = {entry.name for entry in entries if entry.kind == "EXTENSION"} - destination.extensions
     if missing:
         raise RestoreFailed(
             f"the server does not have the extension {listed(missing, 50)}",
-            hint=f"install the package that brings it for PostgreSQL {target.major}",
+            hint=f"install the package that brings it for PostgreSQL {destination.major}",
         )
 
 

@@ -20,7 +20,7 @@ UNION ALL SELECT 'extension', name::text FROM pg_catalog.pg_available_extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Destination:
     """A server, seen by the role that restores.
 
     Attributes:
@@ -41,7 +41,7 @@ class Target:
     extensions: frozenset[str]
 
 
-def read_target(connection: Connection) -> Target:
+def read_destination(connection: Connection) -> Destination:
     """What there is, in three queries."""
     number, user, superuser, createdb = one_row(connection, _SELF)
     names: dict[str, set[str]] = {"role": set(), "database": set(), "tablespace": set(), "extension": set()}
@@ -51,7 +51,7 @@ def read_target(connection: Connection) -> Target:
     settable = connection.execute(
         "SELECT rolname::text FROM pg_catalog.pg_roles WHERE pg_has_role(oid, %(right)s)", {"right": right}
     )
-    return Target(
+    return Destination(
         major=number // 10000,
         version=f"{number // 10000}.{number % 10000}",
         user=user,
