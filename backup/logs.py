@@ -36,7 +36,7 @@ _PATTERNS = (
         ),
         rf"\g<1>{MASK}",
     ),
-    (re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^\s&'\"]+"), rf"\g<1>{MASK}"),
+    (re.compile(r"((?:X-Amz-(?:Signature|Credential|Security-Token)|WebIdentityToken)=)[^\s&'\"]+"), rf"\g<1>{MASK}"),
 )
 
 

@@ -46,8 +46,8 @@ def backup(invocation: Invocation, *, no_fallback: bool) -> None:  # noqa: ARG00
 def run_backup(
     invocation: Invocation, *, purpose: Purpose = "backup", labels: Mapping[str, str] = _NO_LABELS
 ) -> Manifest:
-    """Make a backup as the settings say, with more labels."""
-    settings = invocation.settings
+    """Make a backup as the settings say, with more labels; a safety backup leaves nothing out."""
+    settings = invocation.settings if purpose == "backup" else invocation.settings.without_filters()
     store = make_store(invocation.store)
     source = make_source(settings)
     choice = BackUpChoice(

@@ -65,6 +65,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) 
         last: the process ends behind it.
     """
     json = wants_json(argv, environ)
+    status = _BUG
     hide(environ[name] for name in _SECRET_VARIABLES if environ.get(name))
     with interruptible(last=last):
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from backup.bootstrap import make_restorer
@@ -12,7 +14,7 @@ from backup.cli.progress import progress
 from backup.cli.targets import find_backup
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
-from backup.errors import UsageError
+from backup.errors import ConfigurationError, UsageError
 from backup.logs import hide, log
 from backup.ports import RestoreChoice, RestorePlan, RestoreReport
 from backup.settings.model import passwords
@@ -20,6 +22,12 @@ from backup.workflow.restore import plan_restore
 from backup.workflow.restore import restore as restore_backup
 
 _NAME_BYTES = 63
+
+
+class _TableName(click.types.StringParamType):
+    """Names of tables, in the environment separated by commas as in every list of ours."""
+
+    envvar_list_splitter = ","
 
 
 @command("restore")
@@ -34,6 +42,7 @@ _NAME_BYTES = 63
     "--table",
     "tables",
     metavar="TABLE",
+    type=_TableName(),
     multiple=True,
     envvar="PGPROOF_RESTORE_TABLES",
     help="Only the rows of this table; repeatable. All tables are made, the others stay empty.",
@@ -42,7 +51,14 @@ _NAME_BYTES = 63
     "--target-url",
     metavar="ADDRESS",
     envvar="PGPROOF_RESTORE_TARGET_URL",
-    help="Another server to restore into; with a password rather by this variable than by the option.",
+    help="Another server to restore into. With a password, use the variable or the file: all may read a command line.",
+)
+@option(
+    "--target-url-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    envvar="PGPROOF_RESTORE_TARGET_URL_FILE",
+    help="File with that address.",
 )
 @option(
     "--in-place",
@@ -79,6 +95,7 @@ def restore(
     into: str | None,
     tables: tuple[str, ...],
     target_url: str | None,
+    target_url_file: Path | None,
     in_place: bool,
     confirm: str | None,
     no_safety_backup: bool,
@@ -93,8 +110,10 @@ def restore(
     """
     if in_place and into:
         raise UsageError("--into and --in-place exclude each other")
-    found, store = find_backup(invocation, backup)
+    if target_url_file:
+        target_url = _read_address(target_url_file, target_url)
     hide(passwords(target_url or ""))
+    found, store = find_backup(invocation, backup)
     choice = RestoreChoice(
         into=into or _default_name(found),
         tables=tables,
@@ -115,6 +134,15 @@ def restore(
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
     invocation.emit({"backup": found.id, **_jsonable(report)}, told_restore(found, report))
+
+
+def _read_address(file: Path, given: str | None) -> str:
+    if given is not None:
+        raise UsageError("--target-url and --target-url-file exclude each other")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"--target-url-file: {file} cannot be read", detail=str(error)) from error
 
 
 def _default_name(backup: Manifest) -> str:

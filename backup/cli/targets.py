@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from backup.bootstrap import make_address, make_source, make_store
 from backup.cli.options import Invocation
 from backup.domain.ids import parse_reference, target_of_database
 from backup.domain.manifest import Manifest
+from backup.errors import UsageError
 from backup.ports import Store
 from backup.workflow.catalog import Catalog
 
@@ -17,7 +20,7 @@ def named_target(invocation: Invocation) -> str | None:
         return settings.target
     if settings.database.url is None:
         return None
-    database = make_address(settings).database
+    database = make_address(settings).database or os.environ.get("PGDATABASE")
     return target_of_database(database) if database else None
 
 
@@ -31,13 +34,22 @@ def target_to_back_up(invocation: Invocation) -> str:
 
 
 def stored_target(invocation: Invocation, store: Store) -> str:
-    """The target whose backups are meant; where nothing names it, the store's only one.
+    """The target whose backups are meant; where no database is set at all, the store's only one.
 
     Raises:
         NotFound: the store holds none.
-        UsageError: it holds several.
+        UsageError: it holds several, or the database's address does not tell its name: its backups must not be
+            mistaken for another's.
     """
-    return named_target(invocation) or Catalog(store).only_target()
+    named = named_target(invocation)
+    if named:
+        return named
+    if invocation.settings.database.url is None:
+        return Catalog(store).only_target()
+    raise UsageError(
+        "the database's address does not tell its name, so it is not known whose backup is meant",
+        hint=f"choose one: --target NAME; the store has {', '.join(Catalog(store).targets()) or 'none'}",
+    )
 
 
 def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store]:

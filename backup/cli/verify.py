@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from backup.bootstrap import make_restorer, make_store
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
 from backup.cli.progress import progress
-from backup.cli.targets import find_backup, stored_target
+from backup.cli.targets import find_backup, named_target
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds, show_size
-from backup.errors import IntegrityFailed, NotFound, UsageError
-from backup.logs import log
-from backup.ports import Store
+from backup.errors import IntegrityFailed, Interrupted, NotFound, PgproofError, UsageError
+from backup.logs import log, redact
+from backup.ports import Restorer, Store
+from backup.stream.volumes import Progress
 from backup.workflow.catalog import Catalog
 from backup.workflow.verify import Verified
 from backup.workflow.verify import verify as verify_backup
+
+_COLUMNS = ("id", "target", "verdict", "objects", "stored", "took")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """A backup that is damaged, or could not be read."""
+
+    id: str
+    target: str
+    error: PgproofError
+
+    @property
+    def verdict(self) -> str:
+        return "DAMAGED" if isinstance(self.error, IntegrityFailed) else "not read"
 
 
 @command("verify")
@@ -25,49 +43,82 @@ from backup.workflow.verify import verify as verify_backup
 def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> None:
     """Read every byte of a backup again, check sizes and hashes, and let pg_restore read the archive to its end.
 
-    BACKUP is an id, `latest`, or a time. No server is needed. Exit status 7 means that something is damaged.
+    BACKUP is an id, `latest`, or a time. With --all, every backup of the target, or of all targets where none is named.
+    No server is needed. Exit status 7 means that something is damaged.
     """
     if (backup is None) != everything:
         raise UsageError("give either BACKUP or --all")
-    found, store, problems = _chosen(invocation, backup)
     restorer = make_restorer(invocation.settings, address="")
-    verified: list[Verified] = []
-    total = sum(each.stored_bytes for each in found)
-    with progress("verify", total=total, counts="stored") as tell:
-        for each in found:
-            try:
-                verified.append(verify_backup(each, store, restorer, progress=tell))
-            except IntegrityFailed as error:
-                if not everything:
-                    raise
-                problems.append((each.id, error))
-                log.error("damaged", id=each.id, reason=error.message, detail=error.detail)
+    if backup is not None:
+        found, store = find_backup(invocation, backup)
+        with progress("verify", total=found.stored_bytes, counts="stored") as tell:
+            _emit(invocation, [verify_backup(found, store, restorer, progress=tell)], [])
+        return
+    store = make_store(invocation.store)
+    backups, failed = _all_backups(store, named_target(invocation))
+    with progress("verify", total=sum(each.stored_bytes for each in backups), counts="stored") as tell:
+        verified = _verify_all(backups, store, restorer, tell, failed)
+    _emit(invocation, verified, failed)
+    if failed:
+        _end(failed, len(verified) + len(failed), json=invocation.json)
+
+
+def _all_backups(store: Store, target: str | None) -> tuple[list[Manifest], list[_Failed]]:
+    """The backups of a target or of all, and those whose manifest is damaged already."""
+    catalog = Catalog(store)
+    targets = [target] if target else catalog.targets()
+    listings = {name: catalog.listing(name) for name in targets}
+    backups = [backup for listing in listings.values() for backup in listing.backups]
+    failed = [
+        _Failed(id=name, target=of, error=error)
+        for of, listing in listings.items()
+        for name, error in listing.unreadable
+    ]
+    if not backups and not failed:
+        of_target = f" of {target}" if target else ""
+        raise NotFound(f"no backup{of_target} in {store.url}", hint="pgproof backup makes one")
+    return backups, failed
+
+
+def _verify_all(
+    backups: list[Manifest], store: Store, restorer: Restorer, tell: Progress, failed: list[_Failed]
+) -> list[Verified]:
+    """Verify each; one that fails goes to `failed`, and the others are verified all the same."""
+    verified = []
+    for each in backups:
+        try:
+            verified.append(verify_backup(each, store, restorer, progress=tell))
+        except Interrupted:
+            raise
+        except PgproofError as error:
+            failed.append(_Failed(id=each.id, target=each.target, error=error))
+            log.error("not verified", id=each.id, target=each.target, reason=error.message, detail=error.detail)
+    return verified
+
+
+def _emit(invocation: Invocation, verified: list[Verified], failed: list[_Failed]) -> None:
     rows = [
         (each.id, each.target, "good", each.objects, show_size(each.stored_bytes), show_seconds(each.seconds))
         for each in verified
-    ] + [(name, stored_target(invocation, store), "DAMAGED", "", "", error.message) for name, error in problems]
-    invocation.emit(
-        {"verified": verified, "damaged": [{"id": name, "error": error.message} for name, error in problems]},
-        Table(columns=("id", "target", "verdict", "objects", "stored", "took"), rows=rows, right={"objects", "stored"}),
+    ] + [(each.id, each.target, each.verdict, "", "", redact(each.error.message)) for each in failed]
+    result = {
+        "verified": verified,
+        "failed": [
+            {"id": each.id, "target": each.target, "code": each.error.code, "message": redact(each.error.message)}
+            for each in failed
+        ],
+    }
+    invocation.emit(result, Table(columns=_COLUMNS, rows=rows, right={"objects", "stored"}))
+
+
+def _end(failed: list[_Failed], count: int, *, json: bool) -> None:
+    """End with the status of the worst; the JSON of the result has said all by then."""
+    worst = next((each.error for each in failed if isinstance(each.error, IntegrityFailed)), failed[0].error)
+    if json:
+        click.get_current_context().exit(worst.status)
+    raise type(worst)(
+        f"{len(failed)} of {count} backups could not be verified: {', '.join(each.id for each in failed)}",
+        hint="restore from another backup, and look at what changes objects in the store"
+        if isinstance(worst, IntegrityFailed)
+        else worst.hint,
     )
-    if problems:
-        raise IntegrityFailed(
-            f"{len(problems)} of {len(problems) + len(verified)} backups are damaged: "
-            f"{', '.join(name for name, _ in problems)}",
-            hint="restore from another backup, and look at what changes objects in the store",
-        )
-
-
-def _chosen(
-    invocation: Invocation, reference: str | None
-) -> tuple[tuple[Manifest, ...], Store, list[tuple[str, IntegrityFailed]]]:
-    """The backups to verify, their store, and those whose manifest is damaged already."""
-    if reference is not None:
-        backup, store = find_backup(invocation, reference)
-        return (backup,), store, []
-    store = make_store(invocation.store)
-    target = stored_target(invocation, store)
-    listing = Catalog(store).listing(target)
-    if not listing.backups and not listing.unreadable:
-        raise NotFound(f"no backup of {target} in {store.url}", hint="pgproof backup makes one")
-    return listing.backups, store, list(listing.unreadable)

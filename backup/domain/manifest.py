@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from backup.errors import DAMAGED, IntegrityFailed
 
@@ -21,6 +21,13 @@ MANIFEST_NAME = "manifest.json"
 
 Compression = Literal["zstd", "none"]
 Purpose = Literal["backup", "safety"]
+
+ObjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Of something beside the manifest; leads nowhere else, whoever wrote it."""
+
+Size = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")]
 
 
 class Status(StrEnum):
@@ -45,19 +52,19 @@ class Role(StrEnum):
 class Volume:
     """One object of a part. `bytes` and `sha256` (hex) are of the object as stored."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: ObjectName
+    bytes: Size
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One stored stream; its volumes in order, put end to end, are the stream."""
 
-    name: str
+    name: ObjectName
     role: Role
     volumes: tuple[Volume, ...]
-    raw_bytes: int
+    raw_bytes: Size
     compression: Compression = "none"
     encryption: None = None
 
@@ -73,7 +80,7 @@ class Tool:
 
     engine: Literal["pgdump", "rows"]
     name: str
-    version: str
+    version: Version
 
     @property
     def major(self) -> int:
@@ -86,8 +93,8 @@ class Database:
     """What was backed up. `bytes` is its size on the server's disk; `server_version` as in `18.6`."""
 
     name: str
-    bytes: int
-    server_version: str
+    bytes: Size
+    server_version: Version
     encoding: str = "UTF8"
     standby: bool = False
 
@@ -113,6 +120,7 @@ class Manifest:
         purpose: `safety` for one that was taken of what a restore was about to overwrite: only its id means it.
         filtered: a filter left things out.
         seconds: durations by phase.
+        warnings: what the run's log told warnings of, without names of tables.
     """
 
     format: int = FORMAT

@@ -15,13 +15,13 @@ from typing import Any
 from backup import __version__
 from backup.domain.ids import BackupId
 from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Purpose, Status, Volume
-from backup.errors import AccessDenied, DumpFailed, IntegrityFailed, ObjectMissing, PgproofError
+from backup.errors import IntegrityFailed, ObjectMissing, PartUnavailable, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source, Store
 from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader
 from backup.stream.volumes import Encoding, Progress, no_progress, write_part
-from backup.workflow.catalog import Catalog
+from backup.workflow.claim import claimed_id
 from backup.workflow.doctor import preflight
 
 
@@ -52,11 +52,12 @@ def back_up(
     started = clock()
     begun = time.monotonic()
     warnings = list(preflight(source))
-    catalog = Catalog(store)
     seconds = {"checks": time.monotonic() - begun}
-    with source.snapshot(choice.target) as snapshot:
+    with (
+        source.snapshot(choice.target) as snapshot,
+        claimed_id(store, choice.target, BackupId.at(started)) as backup_id,
+    ):
         tool = engine.tool(snapshot.database)
-        backup_id = catalog.free_id(choice.target, BackupId.at(started))
         log.info(
             "backup started",
             target=choice.target,
@@ -117,7 +118,7 @@ class _Upload:
                 written = write_part(
                     source.name, reader, put=self._put, encoding=self._encoding, progress=self._progress
                 )
-        except (DumpFailed, AccessDenied) as error:
+        except PartUnavailable as error:
             if not source.optional:
                 raise
             self.take_back(source.name)

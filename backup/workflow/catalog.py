@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from backup.domain.ids import AtOrBefore, BackupId, Latest, Reference
@@ -95,12 +95,6 @@ class Catalog:
             hint="pgproof list shows what there is" if listing.backups else self._other_targets(target),
         )
 
-    def free_id(self, target: str, wanted: BackupId) -> BackupId:
-        """`wanted`, or the next one that has no objects yet."""
-        while next(iter(self.store.list(f"{target}/{wanted}/")), None):
-            wanted = wanted.next()
-        return wanted
-
     def open_part(self, backup: Manifest, part: Part) -> AbstractContextManager[StoredStream]:
         """The stored bytes of a part, checked."""
         volumes = [WrittenVolume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in part.volumes]
@@ -113,8 +107,11 @@ class Catalog:
                 yield stored.key
 
     def _read_manifest(self, key: str) -> Manifest:
+        """The manifest under a key. The key says whose it is: a folder may have been renamed since it was written."""
         with self.store.open(key) as reader:
-            return Manifest.from_json(read_exactly(reader, _MANIFEST_LIMIT), where=key)
+            found = Manifest.from_json(read_exactly(reader, _MANIFEST_LIMIT), where=key)
+        target, backup_id, _ = key.split("/")
+        return replace(found, target=target, id=backup_id)
 
     def _other_targets(self, target: str) -> str:
         others = [name for name in self.targets() if name != target]

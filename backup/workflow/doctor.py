@@ -14,6 +14,7 @@ from datetime import timedelta
 from backup.domain.checks import Check, failed
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import AccessDenied, IntegrityFailed, Interrupted, ObjectMissing, PgproofError
+from backup.logs import log
 from backup.ports import Clock, Snapshot, Source, Store, StoredObject
 from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader, Hashed
@@ -44,7 +45,9 @@ def doctor(
 
 
 def preflight(source: Source[Snapshot]) -> tuple[str, ...]:
-    """Make the source's checks and return its warnings.
+    """Make the source's checks, tell the warnings, and return the names of the checks that gave them.
+
+    Their words stay in the log: they may name tables, and a manifest does not.
 
     Raises:
         PgproofError: of the first check that failed; with several, it says all of them, and all their hints.
@@ -58,7 +61,10 @@ def preflight(source: Source[Snapshot]) -> tuple[str, ...]:
         hints = dict.fromkeys(error.hint for error in fails if error.hint)
         message = "; ".join(error.message for error in fails)
         raise type(fails[0])(message, detail="\n".join(details) or None, hint="\n".join(hints) or None)
-    return tuple(f"{check.name}: {check.message}" for check in checks if check.verdict == "warn")
+    warnings = [check for check in checks if check.verdict == "warn"]
+    for check in warnings:
+        log.warning(check.message, check=check.name, hint=check.hint)
+    return tuple(check.name for check in warnings)
 
 
 def store_checks(store: Store, clock: Clock, *, multipart_bytes: int = MULTIPART_BYTES) -> Iterator[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from backup.domain.manifest import Manifest, Role, Status
 from backup.errors import IntegrityFailed
@@ -16,7 +17,8 @@ from backup.workflow.catalog import Catalog, decode_part
 
 def plan_restore(backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice) -> RestorePlan:
     """Given a backup and a choice, say what a restore would do. Raises what the restore would raise at its start."""
-    return restorer.plan(backup, _Dump(backup, store).open, choice)
+    plan = restorer.plan(backup, _Dump(backup, store).open, choice)
+    return replace(plan, notes=(*_cautions(backup), *plan.notes))
 
 
 def restore(
@@ -27,10 +29,22 @@ def restore(
     Raises:
         PgproofError: of the class that says why; then no half database is left.
     """
-    if backup.status is not Status.COMPLETE:
-        log.warning("this backup is not a complete one", id=backup.id, status=backup.status.value)
+    cautions = _cautions(backup)
+    for caution in cautions:
+        log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
-    return restorer.restore(backup, _Dump(backup, store, progress).open, choice)
+    report = restorer.restore(backup, _Dump(backup, store, progress).open, choice)
+    return replace(report, notes=(*cautions, *report.notes))
+
+
+def _cautions(backup: Manifest) -> tuple[str, ...]:
+    """What is to be known of a backup before it replaces anything."""
+    cautions = []
+    if backup.status is not Status.COMPLETE:
+        cautions.append(f"this backup is {backup.status.value}, not complete")
+    if backup.filtered:
+        cautions.append("a setting left parts of the database out of this backup: tables may be missing or empty")
+    return tuple(cautions)
 
 
 class _Dump:

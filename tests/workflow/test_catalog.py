@@ -154,15 +154,6 @@ def test_a_store_with_unreadable_manifests_only_says_so(store: MemoryStore) -> N
         Catalog(store).find("shop", Latest())
 
 
-def test_an_id_is_free_where_it_has_no_object(catalog: Catalog, store: MemoryStore) -> None:
-    assert str(catalog.free_id("shop", BackupId.at(START + 5 * HOUR))) == "20260101T050000Z"
-    assert str(catalog.free_id("shop", BackupId.at(START))) == "20260101T000000Z-2"
-    assert str(catalog.free_id("shop", BackupId.at(START + 3 * HOUR))) == "20260101T030000Z-3"
-    store.put("shop/20260101T050000Z/dump.pgc.000", BytesReader(b"left behind"))
-    assert str(catalog.free_id("shop", BackupId.at(START + 5 * HOUR))) == "20260101T050000Z-2"
-    assert str(catalog.free_id("other", BackupId.at(START))) == "20260101T000000Z"
-
-
 def test_a_part_is_read_checked(catalog: Catalog, store: MemoryStore) -> None:
     backup = catalog.find("shop", Latest())
     (part,) = backup.parts
