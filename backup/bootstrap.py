@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backup.logs import log
 from backup.ports import Store
 from backup.settings import Settings, StoreSettings
 from backup.stream.volumes import Encoding
@@ -28,7 +29,11 @@ def make_address(settings: Settings, *, override: str | None = None) -> Address:
     """The database's address, or another one that `override` gives. Raises ConfigurationError where there is none."""
     from backup.postgres.address import Address
 
-    return Address.parse(settings.database.conninfo if override is None else override)
+    given = Address.parse(settings.database.conninfo if override is None else override)
+    address = given.direct()
+    if address != given:
+        log.info("Neon's pooler is passed by, pg_dump needs a session", host=address.keywords["host"])
+    return address
 
 
 def make_store(settings: StoreSettings) -> Store:
@@ -68,9 +73,9 @@ def make_source(settings: Settings) -> PostgresSource:
     return PostgresSource(
         address=make_address(settings),
         clients=_clients(settings),
-        environ=os.environ,
         connect_timeout=settings.database.connect_timeout,
-        filtered=make_engine(settings).filtered,
+        filtered=settings.dump.filtered,
+        globals=settings.dump.globals != "off",
     )
 
 

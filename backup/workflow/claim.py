@@ -1,0 +1,73 @@
+"""The id of a run, taken so that no other run has it: not even one of another server, another cluster.
+
+An id is a second, and cron starts everything in the same one; the lock on the server keeps apart only runs that share
+the server. Owns how runs settle in the store whose an id is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backup.domain.ids import BackupId
+from backup.errors import PgproofError
+from backup.logs import log
+from backup.ports import Store
+from backup.signals import undisturbed
+from backup.stream.readers import BytesReader
+
+_CLAIM = "claim-"
+_PATIENCE = 5.0
+"""Seconds to wait for others to take back their claim. A guess: they do so as soon as they have seen ours."""
+
+_POLL = 0.1
+
+
+@contextmanager
+def claimed_id(store: Store, target: str, wanted: BackupId) -> Iterator[BackupId]:
+    """`wanted`, or the next id that is free; as long as the context lasts no other run takes it.
+
+    Each run writes a small object of its own below the id, and then looks who else is there. Whoever sees another
+    claim that is smaller, or one that does not go away, or any other object, gives way to the next id. Two runs
+    cannot both stay: the one that looks later sees the other's claim, since it was written before.
+
+    Args:
+        store: where the backup will be; what was put there is listed at once.
+        target: of the run.
+        wanted: the id of the second in which it started.
+    """
+    mark = f"{_CLAIM}{secrets.token_hex(8)}"
+    while True:
+        prefix = f"{target}/{wanted}/"
+        try:
+            if _is_ours(store, prefix, mark):
+                yield wanted
+                return
+        finally:
+            with undisturbed():
+                _take_back(store, prefix + mark)
+        wanted = wanted.next()
+
+
+def _is_ours(store: Store, prefix: str, mark: str) -> bool:
+    """Whether the id is ours; our claim stands by then."""
+    if next(iter(store.list(prefix)), None):
+        return False
+    store.put(prefix + mark, BytesReader(b"a run of pgproof has taken this id\n"))
+    end = time.monotonic() + _PATIENCE
+    while True:
+        others = {stored.key.removeprefix(prefix) for stored in store.list(prefix)} - {mark}
+        if not others:
+            return True
+        if any(not name.startswith(_CLAIM) or name < mark for name in others) or time.monotonic() > end:
+            return False
+        time.sleep(_POLL)
+
+
+def _take_back(store: Store, key: str) -> None:
+    try:
+        store.delete(key)
+    except PgproofError as error:
+        log.debug("a claim is left behind, it does no harm", key=key, reason=error.message)
