@@ -84,6 +84,28 @@ def odd_role(server: Server) -> Iterator[Role]:
             connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
+def test_a_secret_that_pg_dump_cannot_be_told_fails_before_anything_is_asked() -> None:
+    found = check("host=127.0.0.1 port=1 sslpassword=hidden")
+    assert list(found) == ["address"]
+    assert (found["address"].verdict, found["address"].error) == ("fail", ConfigurationError)
+    assert "hidden" not in found["address"].message
+
+
+def test_roles_that_are_not_wanted_need_not_be_readable(system_server: Server, new_role: NewRole) -> None:
+    role = new_role(system_server)
+    address = Address.parse(system_server.conninfo("postgres", user=role.name, password=role.password))
+    verdicts = {}
+    with system_server.connect() as connection:
+        connection.execute("REVOKE SELECT ON pg_auth_members FROM PUBLIC")
+        try:
+            for wanted in (True, False):
+                found = check_source(address, clients=CLIENTS, connect_timeout=5, filtered=False, with_roles=wanted)
+                verdicts[wanted] = {each.name: each.verdict for each in found}["roles"]
+        finally:
+            connection.execute("GRANT SELECT ON pg_auth_members TO PUBLIC")
+    assert verdicts == {True: "warn", False: "ok"}
+
+
 def test_a_superuser_may_read_everything(any_server: Server, new_database: NewDatabase) -> None:
     db = new_database(any_server)
     execute(any_server, db, "CREATE TABLE t (id serial)", "SELECT lo_from_bytea(0, 'x')")

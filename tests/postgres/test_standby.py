@@ -17,6 +17,7 @@ import pytest
 
 from backup.domain.checks import Check
 from backup.domain.manifest import Role
+from backup.errors import DatabaseUnreachable, DumpFailed
 from backup.postgres.address import Address
 from backup.postgres.clients import find_clients
 from backup.postgres.dump import DumpOptions, PgDumpEngine
@@ -66,6 +67,7 @@ def pair() -> Iterator[Pair]:
             copy(primary, folder / "data", account)
             port = free_port()
             argv = [str(bin_dir / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-k", str(folder)]
+            argv += ["-c", "max_standby_streaming_delay=100ms"]
             with Child(argv, env={"LC_ALL": "C"}, user=account, cwd=folder) as child:
                 address = f"host={folder} port={port} user={primary.superuser} dbname=postgres"
                 wait_for(address, child)
@@ -139,3 +141,39 @@ def test_a_standby_is_dumped_in_a_snapshot_of_its_own(pair: Pair) -> None:
     assert dumped.startswith(b"PGDMP")
     assert b"\x002\n" in dumped  # each row is a block of its own, after its length
     assert b"\x003\n" not in dumped
+
+
+def dump_while(pair: Pair, *statements: str) -> None:
+    """Dump the standby, and write to the primary as soon as something comes of it."""
+    engine = PgDumpEngine(clients=CLIENTS, options=DumpOptions(), environ={})
+    with hold_snapshot(Address.parse(pair.standby), "test", connect_timeout=5) as snapshot:
+        (part,) = (each for each in engine.parts(snapshot) if each.role is Role.DUMP)
+        with part.open() as reader:
+            assert reader.read(READ_SIZE)
+            pair.write(*statements)
+            while reader.read(READ_SIZE):
+                pass
+
+
+def test_a_dump_in_the_way_of_a_change_of_the_primary_is_told_with_what_to_do(pair: Pair) -> None:
+    pair.write("CREATE TABLE large AS SELECT repeat('x', 1000) AS t FROM generate_series(1, 40000)")
+    with pytest.raises(DumpFailed, match="was ended by the standby") as caught:
+        dump_while(pair, "DELETE FROM large", "VACUUM large")
+    assert caught.value.retryable
+    assert "hot_standby_feedback" in (caught.value.hint or "")
+    assert "conflict with recovery" in (caught.value.detail or "")
+
+
+def hold_while(pair: Pair, *statements: str) -> None:
+    """Hold a snapshot of the standby and write to the primary, until the standby does not bear it any more."""
+    with hold_snapshot(Address.parse(pair.standby), "test", connect_timeout=5) as snapshot:
+        pair.write(*statements)
+        while True:
+            snapshot.rewritten_tables()
+
+
+def test_our_session_in_the_way_of_a_change_of_the_primary_is_told_too(pair: Pair) -> None:
+    pair.write("CREATE TABLE IF NOT EXISTS brief AS SELECT generate_series(1, 1000) AS a")
+    with pytest.raises(DatabaseUnreachable, match="in the way of a change") as caught:
+        hold_while(pair, "DELETE FROM brief", "VACUUM brief")
+    assert "hot_standby_feedback" in (caught.value.hint or "")
