@@ -128,7 +128,7 @@ class PgDumpEngine:
             f"--dbname={snapshot.address.argument()}",
         ]
         with self._start(argv, snapshot) as child:
-            yield _DumpStream(child, snapshot, filtered=self.filtered)
+            yield _DumpStream(child, snapshot)
 
     @contextmanager
     def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
@@ -183,15 +183,14 @@ class _PermittedOutput(_WholeOutput):
 class _DumpStream(_WholeOutput):
     """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables."""
 
-    def __init__(self, child: Child, snapshot: HeldSnapshot, *, filtered: bool) -> None:
+    def __init__(self, child: Child, snapshot: HeldSnapshot) -> None:
         super().__init__(child)
-        self._filtered = filtered
         self._snapshot: HeldSnapshot | None = snapshot
 
     def read(self, size: int, /) -> bytes:
         data = super().read(size)
         if self._snapshot and data:
-            rewritten = self._snapshot.rewritten_tables(locked=self._filtered)
+            rewritten = self._snapshot.rewritten_tables()
             self._snapshot = None
             if rewritten:
                 raise DumpFailed(

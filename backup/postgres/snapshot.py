@@ -28,19 +28,10 @@ SELECT pg_export_snapshot(), clock_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
 
 _REWRITTEN = """
-WITH others AS (
-    SELECT relation FROM pg_locks
-    WHERE locktype = 'relation' AND mode = 'AccessShareLock' AND granted AND pid <> pg_backend_pid()
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-)
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relfilenode <> 0
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND pg_relation_filenode(c.oid) <> c.relfilenode
-  AND (NOT %(locked)s
-       OR EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
-       OR EXISTS (SELECT FROM others WHERE relation = c.oid)
-       OR NOT EXISTS (SELECT FROM others))
 ORDER BY 1"""
 
 
@@ -59,17 +50,17 @@ class HeldSnapshot:
     address: Address
     connection: Connection = field(repr=False)
 
-    def rewritten_tables(self, *, locked: bool) -> tuple[str, ...]:
+    def rewritten_tables(self) -> tuple[str, ...]:
         """Tables that were truncated or rewritten after the snapshot: in it they are empty, without any error.
 
         To be asked once pg_dump holds its locks. In the snapshot the catalogue still names the old file;
         pg_relation_filenode looks at the newest one.
 
-        Args:
-            locked: only those that another session has locked as pg_dump does, for it locks none that it leaves out.
-                Members of extensions, which it locks later, and all where no such lock is shown, count too.
+        Tables that pg_dump leaves out count too. They cannot be told by its locks: a small dump comes with its first
+        byte as a whole, and by then pg_dump may have ended and let go of them all; and members of extensions it locks
+        later.
         """
-        return tuple(name for (name,) in self.connection.execute(_REWRITTEN, {"locked": locked}))
+        return tuple(name for (name,) in self.connection.execute(_REWRITTEN))
 
 
 def read_database(connection: Connection) -> Database:

@@ -23,7 +23,6 @@ from tests.fixtures.postgres import NewDatabase, Server
 from tests.fixtures.s3 import s3_store
 from tests.support.compare import difference, facts
 from tests.support.pgproof import (
-    ENVIRON,
     PLAIN,
     ZSTD,
     address_of,
