@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backup.domain.toc import Entry
-from backup.errors import IntegrityFailed
+from backup.errors import ConfigurationError, IntegrityFailed, StoreUnreachable
 from backup.postgres.archive import open_archive, read_through
 from backup.postgres.clients import Client
 from backup.stores.directory import DirectoryStore
@@ -56,6 +58,53 @@ def test_only_the_head_is_read_and_kept(
         assert [entry.name for entry in archive.entries() if entry.kind == "TABLE"] == ["t"]
         folder = archive.folder
     assert not folder.exists()
+
+
+def test_a_head_that_does_not_fit_into_the_folder_for_temporary_files_is_told(
+    pg18: Server, client: Client, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    run(pg18, name, "CREATE TABLE t AS SELECT repeat('x', 100) AS t FROM generate_series(1, 20000)")
+    content = dump(pg18, name, store)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512 << 10, before[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="temporary files cannot be written") as caught:
+            entries_of(content, client)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "TMPDIR" in (caught.value.hint or "")
+    assert "File too large" in (caught.value.detail or "")
+
+
+def test_a_store_that_breaks_while_the_archive_is_asked_leaves_nobody_reading(
+    pg18: Server, client: Client, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    run(pg18, name, "CREATE TABLE t AS SELECT repeat('x', 100) AS t FROM generate_series(1, 20000)")
+    content = dump(pg18, name, store)
+    opened: list[bool] = []
+
+    class Breaking(BytesReader):
+        """Breaks behind the first bytes of the second reading."""
+
+        def read(self, size: int, /) -> bytes:
+            data = super().read(min(size, 1 << 16))
+            if len(opened) > 1 and not data.startswith(b"PGDMP"):
+                raise StoreUnreachable("gone")
+            return data
+
+    @contextmanager
+    def open_dump() -> Iterator[ByteReader]:
+        opened.append(True)
+        yield Breaking(content)
+
+    threads = threading.active_count()
+    with open_archive(open_dump, client, ENVIRON, head_limit=100) as archive:
+        assert archive.head is None
+        with pytest.raises(StoreUnreachable):
+            archive.entries()
+        assert threading.active_count() == threads
 
 
 def test_a_head_beyond_the_limit_is_not_kept_and_gives_the_same_entries(

@@ -92,6 +92,19 @@ def test_an_ordinary_member_of_the_owner_brings_owners_and_grants_back(
     assert difference(held(pg18, shop), held(pg18, f"{shop}_again")) == []
 
 
+def test_a_role_that_has_not_the_rights_of_the_owner_gives_the_database_away_last(
+    pg18: Server, shop: str, app: Role, stranger: Role, store: DirectoryStore
+) -> None:
+    execute(pg18, "postgres", "GRANT {app} TO {stranger} WITH INHERIT FALSE, SET TRUE", app=app, stranger=stranger)
+    again = f"{shop}_again"
+    report = restored(backed_up(pg18, shop, store), store, make_restorer(pg18, role=stranger), again)
+    assert not [note for note in report.notes if "ALTER DATABASE" in note]
+    owners = rows(pg18, again, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+    assert owners == [(app.name,)]
+    assert rows(pg18, again, "SELECT name FROM customers") == [("a",)]
+    assert [name for name in pg18.databases() if name.startswith(shop)] == [shop, again]
+
+
 @pytest.fixture
 def stranger(pg18: Server, new_role: NewRole) -> Role:
     return new_role(pg18, options="CREATEDB")
