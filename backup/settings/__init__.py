@@ -4,25 +4,6 @@ The model is the only list of settings: environment names, help texts and the re
 """
 
 from backup.settings.loading import Loaded, load, read
-from backup.settings.model import (
-    DatabaseSettings,
-    DumpSettings,
-    LogSettings,
-    PostgresSettings,
-    RestoreSettings,
-    Settings,
-    StoreSettings,
-)
+from backup.settings.model import Settings, StoreSettings
 
-__all__ = [
-    "DatabaseSettings",
-    "DumpSettings",
-    "Loaded",
-    "LogSettings",
-    "PostgresSettings",
-    "RestoreSettings",
-    "Settings",
-    "StoreSettings",
-    "load",
-    "read",
-]
+__all__ = ["Loaded", "Settings", "StoreSettings", "load", "read"]

@@ -28,14 +28,21 @@ from backup.settings.kinds import (
     Word,
     exact_size,
 )
+from backup.stores.addresses import LEAST_PART_SIZE, MOST_PARTS
 
 MIB = 1 << 20
 GIB = 1 << 30
-MOST_PARTS = 1000
-"""Parts of one multipart upload that every S3 server takes; Amazon's takes 10,000, some only these."""
+LEAST_VOLUME_SIZE = MIB
+"""So that half a terabyte, as stored, has few enough volumes for a manifest that can be read in one piece."""
 
-_PASSWORD_IN_URL = re.compile(r"^[a-z]+://[^/?#]*?:([^/?#]*)@")
-_PASSWORD_KEYWORD = re.compile(r"(?:^|[\s?&])(?:ssl)?password\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s&]*))")
+_SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_PASSWORDS_IN_URL = (
+    re.compile(r"^[a-z]+://[^/@:]*:([^/@]*)@"),  # as libpq reads it
+    re.compile(r"^[a-z]+://[^/:]*:([^/?#]*)@"),  # as it was meant, where an @ in it should have been %40
+)
+_SECRET_KEYWORD = re.compile(
+    rf"(?:^|\s)(?:{'|'.join(_SECRET_KEYWORDS)})\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)*))", re.DOTALL
+)
 
 
 def available_cores() -> int:
@@ -98,7 +105,7 @@ class StoreSettings(Section):
         default=None, description="Token that goes with temporary keys."
     )
     ca_file: Annotated[Path | None, Env("PGPROOF_S3_CA_FILE", ("AWS_CA_BUNDLE",))] = Field(
-        default=None, description="Certificates (PEM) to trust instead of the system's."
+        default=None, description="Certificates (PEM) to trust instead of the public ones."
     )
     path_style: Annotated[bool | None, Env("PGPROOF_S3_PATH_STYLE", (), "true with an endpoint, else false")] = Field(
         default=None, description="Name the bucket in the path of the address, not in its host."
@@ -115,13 +122,16 @@ class StoreSettings(Section):
         default=None, description="Where a web identity token is changed for keys; without it Amazon's."
     )
     part_size: Annotated[Size, Env("PGPROOF_S3_PART_SIZE")] = Field(
-        default=5 * MIB, ge=5 * MIB, le=5 * GIB, description="Size of one request of an upload; held in memory."
+        default=LEAST_PART_SIZE,
+        ge=LEAST_PART_SIZE,
+        le=5 * GIB,
+        description="Size of one request of an upload; held in memory.",
     )
     parallel: Annotated[int, Env("PGPROOF_S3_PARALLEL")] = Field(
         default=3, ge=1, le=32, description="Requests of one upload at a time."
     )
     volume_size: Annotated[Size | None, Env(None, (), "dump.volume_size")] = Field(
-        default=None, ge=64 << 10, description="Largest object in this store."
+        default=None, ge=LEAST_VOLUME_SIZE, description="Largest object in this store."
     )
 
     @property
@@ -169,7 +179,9 @@ class DumpSettings(Section):
         default=0, ge=0, le=64, description="Threads of zstd; 0 for one a core, at most 4."
     )
     volume_size: Annotated[Size, Env("PGPROOF_VOLUME_SIZE")] = Field(
-        default=4 * GIB, ge=64 << 10, description="Largest object that is stored; a longer stream becomes several."
+        default=4 * GIB,
+        ge=LEAST_VOLUME_SIZE,
+        description="Largest object that is stored; a longer stream becomes several.",
     )
     lock_wait_timeout: Annotated[int, Env("PGPROOF_LOCK_WAIT_TIMEOUT")] = Field(
         default=60, ge=1, le=86_400, description="Seconds that pg_dump waits for a table that somebody else locks."
@@ -190,6 +202,11 @@ class DumpSettings(Section):
     labels: Annotated[Labels, Env("PGPROOF_LABELS")] = Field(
         default_factory=dict, description="Names and values to keep with the backup, such as app=1.4.2; not secret."
     )
+
+    @property
+    def filtered(self) -> bool:
+        """Whether parts of the database are left out."""
+        return bool(self.exclude_schemas or self.exclude_tables or self.exclude_table_data)
 
     @property
     def threads(self) -> int:
@@ -258,6 +275,11 @@ class Settings(Section):
                 )
         return self
 
+    def without_filters(self) -> Settings:
+        """The same, but nothing of the database is left out."""
+        everything = {"exclude_schemas": (), "exclude_tables": (), "exclude_table_data": ()}
+        return self.model_copy(update={"dump": self.dump.model_copy(update=everything)})
+
     def volume_size(self, store: StoreSettings) -> int:
         """Bytes of the largest object that is written to `store`."""
         return store.volume_size or self.dump.volume_size
@@ -289,8 +311,16 @@ class Settings(Section):
 
 
 def passwords(conninfo: str) -> tuple[str, ...]:
-    """The passwords in an address of a database, as written and as meant."""
-    match = _PASSWORD_IN_URL.match(conninfo)
-    found = [match[1]] if match else []
-    found += [quoted.replace("\\", "") or bare for quoted, bare in _PASSWORD_KEYWORD.findall(conninfo)]
-    return tuple(dict.fromkeys(form for text in found for form in (text, unquote(text)) if form))
+    """The passwords, keys and other secrets in an address of a database, as written and as libpq reads them.
+
+    For masking only, and so without libpq, which takes long to load and tells nothing of an address with a mistake.
+    """
+    if "://" in conninfo:
+        found = [match[1] for match in (pattern.match(conninfo) for pattern in _PASSWORDS_IN_URL) if match]
+        pairs = (pair.partition("=") for pair in conninfo.partition("?")[2].split("&"))
+        found += [value for name, _, value in pairs if unquote(name) in _SECRET_KEYWORDS]
+        forms = [form for text in found for form in (text, unquote(text))]
+    else:
+        written = [quoted or bare for quoted, bare in _SECRET_KEYWORD.findall(conninfo)]
+        forms = [form for text in written for form in (text, re.sub(r"\\(.)", r"\1", text))]
+    return tuple(form for form in dict.fromkeys(forms) if form)

@@ -16,6 +16,12 @@ from backup.stores.keys import check_key
 
 KeyMode = Literal["auto", "keys", "environment", "file", "web-identity", "instance", "anonymous"]
 
+LEAST_PART_SIZE = 5 << 20
+"""Bytes of a part of an upload: S3 takes no smaller one but the last."""
+
+MOST_PARTS = 1000
+"""Parts of one upload that every S3 server takes; Amazon's takes 10,000, some only these."""
+
 _AMAZON = "https://s3.amazonaws.com"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 
@@ -29,7 +35,7 @@ class S3Address:
         endpoint: address of the server, `http://` for a line without TLS; None for Amazon's.
         region: of the bucket; None to ask the server.
         path_style: name the bucket in the path, not in the host; None for what is usual at that server.
-        ca_file: certificates (PEM) to trust instead of the system's.
+        ca_file: certificates (PEM) to trust instead of the public ones.
     """
 
     bucket: str
@@ -77,16 +83,14 @@ class KeySource:
     Attributes:
         mode: where the keys come from; `auto` takes the first place that has some.
         access_key, secret_key, session_token: the keys themselves.
-        profile: of the AWS credentials file; None for what AWS_PROFILE says.
         sts_endpoint: where a web identity token is changed for keys; None for Amazon's.
-        ca_file: certificates (PEM) that servers which hand out keys may also have.
+        ca_file: certificates (PEM) to trust instead of the public ones in servers that hand out keys.
     """
 
     mode: KeyMode = "auto"
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
     session_token: SecretStr | None = None
-    profile: str | None = None
     sts_endpoint: str | None = None
     ca_file: Path | None = None
 
@@ -105,32 +109,6 @@ class Patience:
     read: timedelta = timedelta(seconds=60)
     retries: int = 3
     backoff: timedelta = timedelta(milliseconds=200)
-
-
-def parse_s3_address(
-    url: str,
-    *,
-    endpoint: str | None = None,
-    region: str | None = None,
-    path_style: bool | None = None,
-    ca_file: Path | None = None,
-) -> S3Address:
-    """The address that `s3://bucket/prefix` and the settings beside it mean.
-
-    Raises:
-        ConfigurationError: they mean none.
-    """
-    if not url.startswith("s3://"):
-        raise ConfigurationError("the store's address does not begin with s3://")
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    return S3Address(
-        bucket=bucket,
-        prefix=prefix.strip("/"),
-        endpoint=endpoint,
-        region=region,
-        path_style=path_style,
-        ca_file=ca_file,
-    )
 
 
 def _check_endpoint(endpoint: str) -> None:

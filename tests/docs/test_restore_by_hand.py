@@ -39,7 +39,7 @@ def source(pg18: Server, new_database: NewDatabase) -> str:
     name = new_database(pg18)
     with pg18.connect(name) as connection:
         load_sink(connection, ORDINARY)
-        connection.execute("CREATE TABLE public.day AS SELECT md5(i::text) FROM generate_series(1, 20000) i")
+        connection.execute("CREATE TABLE public.day AS SELECT md5(i::text) FROM generate_series(1, 150_000) i")
     return name
 
 
@@ -65,7 +65,7 @@ def empty_server(pg18: Server) -> Iterator[Server]:
 def back_up(server: Server, database: str, store: str, folder: Path, **environ: str) -> dict[str, str]:
     """Make a backup in several volumes with the command; the values of step 1 that mean it."""
     environ |= {"PGPROOF_DATABASE_URL": server.url(database), "PGPROOF_STORE": store, "PGPROOF_TARGET": TARGET}
-    environ |= {"PGPROOF_VOLUME_SIZE": "64KiB", "PGPROOF_PG_BIN": str(server.bin_dir)}
+    environ |= {"PGPROOF_VOLUME_SIZE": "1MiB", "PGPROOF_PG_BIN": str(server.bin_dir)}
     done = run_bash("pgproof backup", folder, server, **environ)
     assert done.returncode == 0, done.stderr
     return {"STORE": store, "TARGET": TARGET, "ID": done.stdout.split()[0], "NEW": NEW}

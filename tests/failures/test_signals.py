@@ -150,7 +150,7 @@ def test_a_signal_while_another_failure_is_cleaned_up_does_not_disturb_that(
 ) -> None:
     with holding(shop.server.host, shop.server.port) as proxy:
         proxy.hold_after(20 * _MIB)
-        environ = {"PGPROOF_DATABASE_URL": through(proxy, shop.url), "PGPROOF_VOLUME_SIZE": "64KiB", **place.environ}
+        environ = {"PGPROOF_DATABASE_URL": through(proxy, shop.url), "PGPROOF_VOLUME_SIZE": "1MiB", **place.environ}
         with pgproof.start("backup", "--json", **environ) as running:
             running.wait_for(proxy.is_holding)
             before = len(place.left())

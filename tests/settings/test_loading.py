@@ -7,6 +7,7 @@ import pytest
 from backup.errors import ConfigurationError, UsageError
 from backup.settings import Loaded, Settings, load, read
 from backup.settings.leaves import leaf, leaves
+from backup.stores.addresses import MOST_PARTS
 
 MIB = 1 << 20
 
@@ -73,7 +74,7 @@ def test_all_problems_are_told_together_each_with_its_name_and_source(yaml: Path
     [
         ("PGPROOF_ZSTD_LEVEL", "0", "must be at least 1"),
         ("PGPROOF_ZSTD_LEVEL", "two", "must be a whole number"),
-        ("PGPROOF_VOLUME_SIZE", "1KiB", "must be at least 64KiB"),
+        ("PGPROOF_VOLUME_SIZE", "1KiB", "must be at least 1MiB"),
         ("PGPROOF_VOLUME_SIZE", "big", "'big' is not a size such as 64MiB"),
         ("PGPROOF_VERBOSE", "perhaps", "must be true or false"),
         ("PGPROOF_LABELS", "a=1,b", "'b' is not name=value"),
@@ -174,7 +175,13 @@ class TestDatabase:
         [
             ("postgresql://u:p%40ss@h/d", {"p%40ss", "p@ss"}),
             ("postgresql://u@h/d?password=hidden&sslmode=require", {"hidden"}),
-            ("host=h password='it\\'s me' dbname=d sslpassword=other", {"it's me", "other"}),
+            ("postgresql://u:p@ss@h/d", {"p", "p@ss"}),
+            ("postgresql://u:p?s#s@h/d", {"p?s#s"}),
+            ("postgresql://u@h/d?%70assword=a%26b&ssl%70assword=c", {"a%26b", "a&b", "c"}),
+            ("postgresql://h?oauth_client_secret=o&scram_client_key=k&scram_server_key=s", {"o", "k", "s"}),
+            ("host=h scram_server_key = 'k' oauth_client_secret=o", {"k", "o"}),
+            ("host=h password=a&b\\ c user=d", {"a&b\\ c", "a&b c"}),
+            ("host=h password='it\\'s me' dbname=d sslpassword=other", {"it\\'s me", "it's me", "other"}),
             ("postgresql://u@h:5432/d", set()),
             ("host=h", set()),
         ],
@@ -294,7 +301,7 @@ class TestStores:
 
     def test_a_volume_that_needs_too_many_parts_is_refused(self) -> None:
         said = refused({"PGPROOF_STORE": "s3://bucket", "PGPROOF_VOLUME_SIZE": "10GiB"})
-        assert "needs more than 1000 parts of 8MiB" in said[0]
+        assert "needs more than 1000 parts of 5MiB" in said[0]
         assert load({}, {"PGPROOF_STORE": "/backups", "PGPROOF_VOLUME_SIZE": "10GiB"})
 
     def test_a_store_has_its_own_volume_size(self, yaml: Path) -> None:
@@ -309,7 +316,7 @@ def test_every_leaf_is_described_and_named_once() -> None:
     assert len(names) == len(set(names))
     assert all(name.startswith("PGPROOF_") for name in names)
     assert all(each.description.endswith(".") for each in leaves())
-    assert leaf("dump.zstd_level").shown_default == "2"
+    assert leaf("dump.zstd_level").shown_default == "1"
     with pytest.raises(KeyError):
         leaf("dump.no")
 
@@ -318,3 +325,40 @@ def test_settings_cannot_be_changed() -> None:
     loaded: Loaded = read({}, {})
     with pytest.raises(ValueError, match="frozen"):
         loaded.settings.target = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket", "prefix"),
+    [
+        ("s3://backups", "backups", ""),
+        ("s3://backups/", "backups", ""),
+        ("s3://backups/shop", "backups", "shop"),
+        ("s3://backups/shop/eu-1/", "backups", "shop/eu-1"),
+        ("s3://my.old_Bucket/a b/100%", "my.old_Bucket", "a b/100%"),
+    ],
+)
+def test_a_bucket_and_a_prefix_are_read(url: str, bucket: str, prefix: str) -> None:
+    store = load({}, {"PGPROOF_STORE": url}).store()
+    assert (store.bucket, store.prefix) == (bucket, prefix)
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///a", "backups", "https://backups/a", "s3://a/b", "s3://k:s@host/b"])
+def test_what_names_no_bucket_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        load({}, {"PGPROOF_STORE": url})
+
+
+@pytest.mark.parametrize("name", ["PGPROOF_VOLUME_SIZE", "PGPROOF_S3_PART_SIZE"])
+def test_sizes_that_make_too_many_pieces_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        load({}, {"PGPROOF_STORE": "s3://backups", name: "1023KiB"})
+
+
+def test_a_volume_of_the_usual_size_has_no_more_parts_than_every_server_takes() -> None:
+    settings = load({}, {"PGPROOF_STORE": "s3://backups"})
+    store = settings.store()
+    assert (settings.volume_size(store), store.part_size) == (4 << 30, 5 << 20)
+    assert settings.volume_size(store) / store.part_size <= MOST_PARTS == 1000
+    environ = {"PGPROOF_STORE": "s3://backups", "PGPROOF_VOLUME_SIZE": "5001MiB"}
+    with pytest.raises(ConfigurationError, match="more than 1000 parts"):
+        load({}, environ)
