@@ -6,6 +6,7 @@ not needed any more gets SIGTERM (or what it understands), time to go, and then 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pwd
@@ -18,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from backup.errors import Interrupted
 from backup.signals import undisturbed
 
 PIPE_SIZE = 1 << 20
@@ -31,6 +31,9 @@ a sixth of our processor time, and the pipe holds more than comes in a milliseco
 
 _GRACE = 10.0
 """Seconds from one signal to the next, at last SIGKILL: a guess; pg_dump goes within one."""
+
+_REST_GRACE = 2.0
+"""Seconds for what a child leaves running: workers of pg_restore cancel their queries in less. A guess."""
 
 _TAIL_LINES = 60
 _TAIL_LINE = 2000
@@ -69,9 +72,12 @@ class Child:
         self._on_stderr = on_stderr
         self._last_read = _LITTLE
         self._stop_signals = tuple(stop_signals)
+        self._rest_ended = False
+        self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
+        process = None
         try:
             with undisturbed():  # a signal between the fork and the return of Popen would lose the child
-                self._process = subprocess.Popen(
+                process = self._process = subprocess.Popen(
                     list(argv),
                     env=dict(env),
                     stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -84,14 +90,13 @@ class Child:
                     group=pwd.getpwnam(user).pw_gid if user else None,
                     extra_groups=[] if user else None,
                 )
-                self._drain = threading.Thread(target=self._read_stderr, name=f"{self.program}-stderr", daemon=True)
                 self._drain.start()
-        except Interrupted:
-            self.stop()
+                for pipe in filter(None, (process.stdin, process.stdout)):
+                    _enlarge(pipe)
+        except BaseException:
+            if process is not None:
+                self.stop()
             raise
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                _enlarge(pipe)
 
     def __enter__(self) -> Self:
         return self
@@ -132,21 +137,24 @@ class Child:
         self._pipe(self._process.stdin).close()
 
     def wait(self) -> int:
-        """Wait for its end and return the exit status, negative for a signal."""
+        """Wait for its end, and that of all that it started, and return the exit status, negative for a signal."""
         status = self._process.wait()
-        self._drain.join()
+        self._end_rest()
         return status
 
     def poll(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
-        return self._process.poll()
+        status = self._process.poll()
+        if status is not None:
+            self._end_rest()
+        return status
 
     def terminate(self) -> None:
         """Ask it to end, without waiting; from any thread."""
         self._process.terminate()
 
     def stop(self) -> None:
-        """End it if it runs, and let go of the pipes. May be called more than once."""
+        """End it and all that it started, if they run, and let go of the pipes. May be called more than once."""
         try:
             for signum in self._stop_signals:
                 if self._ends_on(signum):
@@ -155,10 +163,29 @@ class Child:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-        self._drain.join(timeout=_GRACE)
+        self._end_rest()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+
+    def _end_rest(self) -> None:
+        """After its end: give what it started, and left, a moment to go by itself, and then end it.
+
+        Parallel workers of a pg_restore that was killed are such; as long as they live they hold its standard error.
+        Done once, and at once, since later the number of its process group may be another's.
+        """
+        if self._rest_ended:
+            return
+        self._rest_ended = True
+        self._hear_out(_REST_GRACE)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._hear_out(_GRACE)
+
+    def _hear_out(self, seconds: float) -> None:
+        """Wait until nobody can write to its standard error any more."""
+        if self._drain.is_alive():
+            self._drain.join(seconds)
 
     def _ends_on(self, signum: signal.Signals) -> bool:
         if self._process.poll() is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -136,3 +138,78 @@ def test_a_pipe_that_was_not_asked_for_cannot_be_used() -> None:
 def test_a_program_that_is_not_there_is_an_os_error() -> None:
     with pytest.raises(FileNotFoundError):
         Child(["/nowhere/pg_dump"], env=ENV)
+
+
+LEADER = """
+import os, sys, time
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("ending", ["killed and waited for", "killed and polled", "stopped"])
+def test_what_it_left_running_is_ended_too(ending: str) -> None:
+    """As parallel workers of a pg_restore that was killed: they hold its standard error for as long as they live."""
+    begun = time.monotonic()
+    with Child(python(LEADER), env=ENV, stdout=True) as child:
+        pid = int(child.read(100))
+        if ending == "stopped":
+            child.stop()
+        else:
+            os.kill(child.pid, signal.SIGKILL)
+            status = child.wait() if ending == "killed and waited for" else until(child.poll)
+            assert status == -signal.SIGKILL
+        until(lambda: has_ended(pid) or None)
+    assert time.monotonic() - begun < 8
+
+
+def has_ended(pid: int) -> bool:
+    """A zombie has: that somebody else has yet to ask for its status is not ours."""
+    return is_gone(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def until(poll: Callable[[], int | None]) -> int:
+    while (status := poll()) is None:
+        time.sleep(0.01)
+    return status
+
+
+def test_what_it_left_may_say_its_last_words() -> None:
+    script = """
+import os, sys, time
+if os.fork() == 0:
+    time.sleep(0.3)
+    print("cancelled", file=sys.stderr, flush=True)
+"""
+    with Child(python(script), env=ENV) as child:
+        assert child.wait() == 0
+        assert child.stderr_tail == "cancelled"
+
+
+SIGNALLED = """
+import os, signal, sys
+from backup.errors import Interrupted
+from backup.signals import interruptible
+from backup.stream.child import Child
+
+def at_line(frame, event, arg):
+    name = frame.f_code.co_name
+    if name == "undisturbed" and event == "line":
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return at_line if name in {"undisturbed", "__init__", "__enter__", "at_line"} else None
+
+with interruptible():
+    sys.settrace(at_line)
+    try:
+        Child([sys.executable, "-c", "import time; time.sleep(100)"], env=dict(os.environ))
+    except Interrupted as error:
+        print(error.message)
+"""
+
+
+def test_a_signal_just_before_it_is_started_is_a_signal_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.stdout, done.stderr) == ("stopped by SIGTERM\n", "")
