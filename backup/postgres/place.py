@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backup.errors import ConfigurationError
 from backup.stream.child import Child
-from backup.stream.lodging import give_all, private_folder, unprivileged_account
+from backup.stream.lodging import give, private_folder, unprivileged_account
 
 _LONGEST_BASE = 60
 """A unix socket's path has at most 107 bytes (`unix(7)`, less the final zero); what we add needs under 40."""
@@ -89,7 +89,8 @@ def _copy_programs(bin_dir: Path, folder: Path, account: str) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, programs / libraries.name, symlinks=True)
-    give_all([programs, *programs.rglob("*")], account)
+    for path in (programs, *programs.rglob("*")):
+        give(path, account)
     return copy / "bin"
 
 

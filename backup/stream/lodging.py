@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,12 +78,6 @@ def give(path: Path, account: str | None) -> None:
     if account is not None:
         entry = pwd.getpwnam(account)
         os.lchown(path, entry.pw_uid, entry.pw_gid)
-
-
-def give_all(paths: Sequence[Path], account: str | None) -> None:
-    """`give` for many."""
-    for path in paths:
-        give(path, account)
 
 
 def write_private(path: Path, content: bytes, account: str | None) -> None:

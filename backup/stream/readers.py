@@ -131,6 +131,12 @@ class BytesReader:
         return bytes(piece)
 
 
+def drain(source: ByteReader) -> None:
+    """Read `source` to its end, for what it does or refuses on the way."""
+    while source.read(READ_SIZE):
+        pass
+
+
 def read_exactly(source: ByteReader, size: int) -> bytes:
     """`size` bytes, fewer only where `source` ends."""
     pieces = []

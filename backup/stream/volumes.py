@@ -101,7 +101,6 @@ def write_part(
 
     Raises:
         PgproofError: whatever `source` or `put` raises; volumes finished before stay where they are.
-        StoreUnreachable: never from here; `put` says so.
         IntegrityFailed: the store says that it has another number of bytes than it was given.
     """
     raw = Counted(source, lambda size: progress(size, 0))

@@ -17,6 +17,7 @@ from backup.stream.readers import (
     ExactSize,
     Hashed,
     compressed,
+    drain,
     read_exactly,
 )
 from tests.support.streams import DumpBroke, Stream, content
@@ -48,6 +49,15 @@ def test_what_is_compressed_is_decompressed_to_itself(data: bytes, size: int, th
 def test_frames_end_to_end_are_one_content(first: bytes, second: bytes) -> None:
     packed = b"".join(drained(compressed(BytesReader(part), level=1, threads=0)) for part in (first, second))
     assert drained(Decompressed(BytesReader(packed), name="it")) == first + second
+
+
+def test_what_is_drained_is_read_to_its_end_and_may_refuse_it() -> None:
+    counted = Counted(Stream(3_000_001))
+    drain(counted)
+    assert counted.bytes == 3_000_001
+    assert counted.read(1) == b""
+    with pytest.raises(IntegrityFailed):
+        drain(ExactSize(BytesReader(b"abc"), 4, name="it"))
 
 
 def test_megabytes_pass_compression_whole() -> None:
