@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable
+from backup.domain.ids import check_target
+from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable, UsageError
 from backup.ports import StoredObject
 from backup.signals import undisturbed
 from backup.stores.keys import PARTIAL, check_key, check_prefix
@@ -158,12 +159,19 @@ class DirectoryStore:
                 folder = folder.parent
 
     def _walk(self, folder: str, prefix: str) -> Iterator[StoredObject]:
-        """All objects below `folder` (empty, or ending in a slash); a folder sorts as its name with the slash."""
+        """All objects below `folder` (empty, or ending in a slash); a folder sorts as its name with the slash.
+
+        A closed folder that cannot be a target's is the file system's own, such as `lost+found`, and has none.
+        """
         try:
             with _translated(self._root / folder), os.scandir(self._root / folder) as entries:
                 names = sorted(f"{e.name}/" if e.is_dir() else e.name for e in entries if _is_visible(e.name))
         except StoreUnreachable as error:
             if isinstance(error.__cause__, _ABSENT):
+                return
+            raise
+        except AccessDenied:
+            if folder and not _is_target(folder.partition("/")[0]):
                 return
             raise
         for key in (folder + name for name in names):
@@ -227,6 +235,14 @@ def _sync_folder(folder: Path) -> None:
 def _is_visible(name: str) -> bool:
     """Whether a file's name can be a step of a key: not one in the making, and text."""
     return not name.startswith(PARTIAL) and name == os.fsencode(name).decode(errors="replace")
+
+
+def _is_target(name: str) -> bool:
+    try:
+        check_target(name)
+    except UsageError:
+        return False
+    return True
 
 
 def _described(key: str, found: os.stat_result) -> StoredObject:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
@@ -185,3 +187,36 @@ def test_the_root_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [item.key for item in store.list("x")] == ["x/b"]
     store.delete("x/b")
     assert list(store.list("")) == []
+
+
+LISTED = """
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        print([item.key for item in store.list("")])
+    except PgproofError as error:
+        print(error.status, error.message)
+"""
+
+
+def test_what_a_file_system_keeps_at_its_root_is_not_ours(open_folder: Path) -> None:
+    """An ext4 volume has `lost+found`, which only root may enter; a target's folder that is closed is told."""
+    DirectoryStore(open_folder).put("shop/1/a", BytesIO(b"x"))
+    (open_folder / "shop").chmod(0o755)
+    (open_folder / "shop/1").chmod(0o755)
+    (open_folder / "lost+found").mkdir(mode=0o000)
+    assert in_a_child(open_folder, LISTED).stdout == "['shop/1/a']\n"
+    (open_folder / "other").mkdir(mode=0o000)
+    assert in_a_child(open_folder, LISTED).stdout == f"14 {open_folder}/other: permission denied\n"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every account can get to, unlike pytest's."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+        for closed in Path(folder).iterdir():
+            closed.chmod(0o755)
