@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import configparser
 import re
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-import certifi
-import urllib3
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import (
     IamAwsProvider,
@@ -28,7 +26,9 @@ from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from backup.errors import AccessDenied, ConfigurationError, PgproofError, StoreUnreachable
-from backup.stores.addresses import KeyMode, KeySource
+from backup.logs import hide, log
+from backup.stores.addresses import KeyMode, KeySource, Patience
+from backup.stores.http_client import make_client
 
 Environ = Mapping[str, str]
 
@@ -36,20 +36,19 @@ _LOOKED_FOR = (
     "PGPROOF_S3_ACCESS_KEY, AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, "
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI"
 )
+_NEAR = Patience(connect=timedelta(seconds=1), read=timedelta(seconds=5), retries=1)
+"""For a server that is on the machine or is not there."""
+
 _SERVER_FAULT = 500
 _STATUS = re.compile(r"status code (\d{3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """A place that keys come from. `provider` is None for no keys at all."""
+    """A place that keys come from, and its name for people. `provider` is None for no keys at all."""
 
     provider: Provider | None
     place: str
-
-    def describe(self) -> str:
-        """Where the keys come from, for logs and doctor; no secret."""
-        return self.place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class _Asked:
 
 
 def find_keys(source: KeySource, environ: Environ, *, region: str | None = None) -> Keys:
-    """The place that `source` names, or in mode `auto` the first that has keys. Asks no server yet.
+    """The place that `source` names, or in mode `auto` the first that has keys, told in a debug event. Asks no server.
 
     Args:
         source: the settings.
@@ -72,9 +71,15 @@ def find_keys(source: KeySource, environ: Environ, *, region: str | None = None)
     Raises:
         ConfigurationError: nothing is there.
     """
+    keys = _found(_Asked(source=source, environ=environ, region=region))
+    log.debug("keys of the bucket", place=keys.place)
+    return keys
+
+
+def _found(asked: _Asked) -> Keys:
+    source = asked.source
     if source.mode == "anonymous":
         return Keys(provider=None, place="no keys (anonymous)")
-    asked = _Asked(source=source, environ=environ, region=region)
     for mode, find in _FINDERS:
         if source.mode in {"auto", mode}:
             found = find(asked)
@@ -139,18 +144,23 @@ def _web_identity(asked: _Asked) -> Keys | None:
         sts_endpoint=endpoint,
         role_arn=role,
         role_session_name=asked.environ.get("AWS_ROLE_SESSION_NAME") or "pgproof",
-        http_client=_http(asked.source),
+        http_client=make_client(Patience(), ca_file=asked.source.ca_file, environ=asked.environ),
     )
     failed = _failures("the web identity token", f"the token service {endpoint}")
     return Keys(provider=_Fetched(provider, failed), place=f"web identity {role or file}")
 
 
 def _read_token(file: Path) -> str:
-    """Read anew each time: whoever issues the token replaces it before it expires."""
+    """Read anew each time: whoever issues the token replaces it before it expires.
+
+    It travels in an address, which urllib3 tells in its events when it tries again.
+    """
     try:
-        return file.read_text(encoding="utf-8").strip()
+        token = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(f"the token in {file} (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read") from error
+    hide([token])
+    return token
 
 
 def _container(asked: _Asked) -> Keys | None:
@@ -188,7 +198,7 @@ class _Profile(Provider):
 
 def _file(asked: _Asked) -> Keys | None:
     path = _credentials_file(asked.environ)
-    name = asked.source.profile or asked.environ.get("AWS_PROFILE") or "default"
+    name = asked.environ.get("AWS_PROFILE") or "default"
     profile = _Profile(path, name)
     return Keys(provider=profile, place=f"profile {name} of {path}") if profile.get("aws_access_key_id") else None
 
@@ -220,7 +230,8 @@ _FINDERS: tuple[tuple[KeyMode, _Finder], ...] = (
 
 
 def _role_server(asked: _Asked, endpoint: str | None) -> IamAwsProvider:
-    provider = IamAwsProvider(custom_endpoint=endpoint, http_client=_http(asked.source, near=True))
+    http = make_client(_NEAR, ca_file=asked.source.ca_file, environ=asked.environ)
+    provider = IamAwsProvider(custom_endpoint=endpoint, http_client=http)
     # It would prefer a web identity that the environment names, which the mode has ruled out.
     provider._identity_file = None  # noqa: SLF001 - there is no parameter for it
     return provider
@@ -229,23 +240,6 @@ def _role_server(asked: _Asked, endpoint: str | None) -> IamAwsProvider:
 def _credentials_file(environ: Environ) -> Path:
     named = environ.get("AWS_SHARED_CREDENTIALS_FILE")
     return Path(named) if named else Path(environ.get("HOME") or "~").expanduser() / ".aws" / "credentials"
-
-
-def _http(source: KeySource, *, near: bool = False) -> urllib3.PoolManager:
-    """A client for servers that hand out keys; a `near` one is on the machine or is not there."""
-    context = ssl.create_default_context(cafile=certifi.where())
-    try:
-        if source.ca_file:
-            context.load_verify_locations(source.ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"the certificates in {source.ca_file} cannot be read", detail=str(error)) from error
-    return urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=1, read=5) if near else urllib3.Timeout(connect=10, read=30),
-        retries=urllib3.Retry(
-            total=1 if near else 3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], raise_on_status=False
-        ),
-        ssl_context=context,
-    )
 
 
 def _failures(what: str, server: str) -> Callable[[Exception], PgproofError]:

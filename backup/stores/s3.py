@@ -1,43 +1,36 @@
 """Backups in an S3 bucket.
 
-The fence to the MinIO SDK, together with its neighbours s3_upload, s3_download, s3_errors and credentials: nobody
-else imports minio or urllib3.
+The fence to the MinIO SDK and its HTTP client, together with its neighbours s3_upload, s3_download, s3_errors,
+http_client and credentials: nobody else imports minio or urllib3.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
-import certifi
-import urllib3
 from minio import Minio
 from minio.error import S3Error
 
 from backup.errors import ConfigurationError, ObjectMissing
 from backup.ports import StoredObject
-from backup.stores.addresses import KeySource, Patience, S3Address
+from backup.stores.addresses import LEAST_PART_SIZE, KeySource, Patience, S3Address
 from backup.stores.credentials import Keys, find_keys
+from backup.stores.http_client import make_client
 from backup.stores.keys import check_key, check_prefix
 from backup.stores.s3_download import Download
 from backup.stores.s3_errors import translated
-from backup.stores.s3_upload import MOST_PARTS, Upload, Written, check_written
+from backup.stores.s3_upload import Upload, Written, check_written
 from backup.stream.readers import ByteReader
 
-PART_SIZE = 5 << 20
+PART_SIZE = LEAST_PART_SIZE
 """Bytes of one request of an upload: with three of them under way, a put holds 25 MiB at most."""
-
-LEAST_PART_SIZE = 5 << 20
-"""S3 takes no smaller part but the last."""
 
 PARALLEL = 3
 """Parts under way at a time: as fast as eight on a near server, at half the memory (tried)."""
-
-_RETRY_STATUS = (500, 502, 503, 504)
 
 
 class _Described(Protocol):
@@ -77,18 +70,13 @@ class S3Store:
         self._part_size = part_size
         self._parallel = parallel
         self._patience = patience
-        self.keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
-        self._client = _connect(address, self.keys, connections=parallel + 2, patience=patience)
+        keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
+        self._client = _connect(address, keys, connections=parallel + 2, patience=patience)
 
     @property
     def url(self) -> str:
         """`s3://bucket/prefix`."""
         return self._address.url
-
-    @property
-    def max_object_size(self) -> int:
-        """Bytes of the largest object that every S3 server takes in parts of this size."""
-        return self._part_size * MOST_PARTS
 
     def put(self, key: str, data: ByteReader, /) -> StoredObject:
         """See ports.Store."""
@@ -125,7 +113,10 @@ class S3Store:
         return _described(key, found)
 
     def list(self, prefix: str, /) -> Iterator[StoredObject]:
-        """See ports.Store. Sorted here: SeaweedFS lists folder by folder, and Amazon's directory buckets anyhow."""
+        """See ports.Store. Holds all of it, some 350 bytes an object, in memory to sort it.
+
+        For not every server has the keys in order: SeaweedFS lists folder by folder, Amazon's directory buckets anyhow.
+        """
         start = self._start()
         with translated(self._address):
             found = self._client.list_objects(
@@ -167,19 +158,7 @@ class S3Store:
 
 def _connect(address: S3Address, keys: Keys, *, connections: int, patience: Patience) -> Minio:
     """A client of the SDK with our time limits, retries and certificates."""
-    retry = urllib3.Retry(
-        total=patience.retries,
-        backoff_factor=patience.backoff.total_seconds(),
-        status_forcelist=_RETRY_STATUS,
-        raise_on_status=False,
-    )
-    http = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=patience.connect.total_seconds(), read=patience.read.total_seconds()),
-        maxsize=connections,
-        retries=retry,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=_authorities(address),
-    )
+    http = make_client(patience, ca_file=address.ca_file, environ=os.environ, connections=connections)
     with translated(address):
         client = Minio(
             address.host,
@@ -194,20 +173,6 @@ def _connect(address: S3Address, keys: Keys, *, connections: int, patience: Pati
         else:
             client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]  # the SDK has no hints there
     return client
-
-
-def _authorities(address: S3Address) -> str:
-    """The file of certificates to trust, read once so that a wrong one is said here and now."""
-    path = str(address.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
-    try:
-        ssl.create_default_context(cafile=path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the certificates in {path} cannot be read",
-            detail=str(error),
-            hint="PGPROOF_S3_CA_FILE names a file with one or more certificates in PEM form",
-        ) from error
-    return path
 
 
 def _described(key: str, found: _Described) -> StoredObject:

@@ -10,12 +10,11 @@ from typing import Self
 
 from minio import Minio
 from minio.error import S3Error
-from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from backup.errors import IntegrityFailed, ObjectMissing, StoreUnreachable
 from backup.stores.addresses import Patience, S3Address
-from backup.stores.s3_errors import translate, translated
+from backup.stores.s3_errors import Foreign, is_transient, translate, translated
 
 _PARTIAL = 206
 _PRECONDITION_FAILED = 412
@@ -56,12 +55,12 @@ class Download:
 
         Raises:
             IntegrityFailed: the object was changed or deleted meanwhile.
-            StoreUnreachable: the line breaks again and again, and nothing comes in between.
+            StoreUnreachable: the line breaks or the server fails again and again, and nothing comes in between.
         """
         while self._offset < self._size:
             try:
                 data = self._some(min(size, self._size - self._offset))
-            except (HTTPError, OSError) as error:
+            except Foreign as error:
                 self._pause(error)
                 continue
             self._offset += len(data)
@@ -88,12 +87,9 @@ class Download:
         except S3Error as error:
             if error.response.status == _PRECONDITION_FAILED:
                 raise self._changed() from error
-            found = translate(error, self._address, self._key)
-            if isinstance(found, ObjectMissing):
+            if isinstance(translate(error, self._address, self._key), ObjectMissing):
                 raise IntegrityFailed(f"{self._key} was deleted while it was read") from error
-            if error.response.status >= 500:  # noqa: PLR2004 - HTTP's faults of the server
-                raise ConnectionError(found.detail) from error
-            raise found from error
+            raise
         if response.headers.get("etag", "") != self._etag:
             response.close()
             raise self._changed()
@@ -107,11 +103,11 @@ class Download:
     def _changed(self) -> IntegrityFailed:
         return IntegrityFailed(f"{self._key} was changed while it was read")
 
-    def _pause(self, error: HTTPError | OSError) -> None:
+    def _pause(self, error: Exception) -> None:
         """Let go of a broken line and wait, longer each time; or give up."""
         self._let_go()
         self._failures += 1
-        if self._failures > self._patience.retries:
+        if self._failures > self._patience.retries or not is_transient(error):
             raise translate(error, self._address, self._key) from error
         time.sleep(self._patience.backoff.total_seconds() * 2 ** (self._failures - 1))
 

@@ -28,6 +28,7 @@ _WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLo
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 _DENIED_STATUS = {401, 403}
 _NOT_FOUND = 404
+_SERVER_FAULT = 500
 _STATUS = re.compile(r"[Cc]ode:? (\d{3})")
 _LONGEST_DETAIL = 300
 
@@ -44,6 +45,18 @@ def translated(address: S3Address, key: str | None = None) -> Iterator[None]:
         raise translate(error, address, key) from error
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may go better a moment later: the line broke, or the server is at fault.
+
+    Not every answer is S3's own: a load balancer says 502 in HTML, or cuts an answer short.
+    """
+    if isinstance(error, S3Error):
+        return error.response.status >= _SERVER_FAULT
+    if isinstance(error, (InvalidResponseError, ServerError)):
+        return _status(error) >= _SERVER_FAULT
+    return isinstance(error, (HTTPError, OSError, ParseError, UnicodeDecodeError))
+
+
 def translate(error: Exception, address: S3Address, key: str | None) -> PgproofError:
     """`error` as ours."""
     if isinstance(error, S3Error):
@@ -52,7 +65,7 @@ def translate(error: Exception, address: S3Address, key: str | None) -> PgproofE
         return _by_status(error, address, key)
     if isinstance(error, (HTTPError, OSError)):
         return _line(error, address)
-    if isinstance(error, ParseError):
+    if isinstance(error, (ParseError, UnicodeDecodeError)):
         return StoreUnreachable(f"{address.host} does not answer as an S3 server", detail=_short(error))
     return ConfigurationError(f"the settings of {address.url} are not usable", detail=_short(error))
 
@@ -101,8 +114,7 @@ def _rights(address: S3Address) -> str:
 
 def _by_status(error: Exception, address: S3Address, key: str | None) -> PgproofError:
     """An answer that is not of S3's form: only its status is known."""
-    found = _STATUS.search(str(error))
-    status = int(found[1]) if found else 0
+    status = _status(error)
     if status in _DENIED_STATUS:
         return AccessDenied(f"{address.host} refuses us at {address.url}", detail=_short(error), hint=_rights(address))
     if status == _NOT_FOUND and key is not None:
@@ -112,6 +124,12 @@ def _by_status(error: Exception, address: S3Address, key: str | None) -> Pgproof
         detail=_short(error),
         hint="if this is lasting, check that the endpoint is the address of S3 itself, not of a console or a proxy",
     )
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status of such an answer, which the SDK has only in words; 0 where it has none."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else 0
 
 
 def _line(error: HTTPError | OSError, address: S3Address) -> PgproofError:

@@ -19,17 +19,14 @@ from typing import TypeVar
 
 from minio import Minio
 from minio.datatypes import Part
-from minio.error import MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError, MaxRetryError
+from minio.error import S3Error, ServerError
+from urllib3.exceptions import MaxRetryError
 
 from backup.errors import AccessDenied, IntegrityFailed, PgproofError
 from backup.signals import undisturbed
 from backup.stores.addresses import Patience, S3Address
-from backup.stores.s3_errors import Foreign, translate, translated
+from backup.stores.s3_errors import Foreign, is_transient, translate, translated
 from backup.stream.readers import ByteReader, read_exactly
-
-MOST_PARTS = 1000
-"""Parts of one upload that every S3 server takes; Amazon's takes 10,000, some only these."""
 
 _MARK = "x-amz-meta-pgproof-upload"
 """A header kept with the object, by which a put knows the object that it made itself."""
@@ -222,9 +219,9 @@ class Upload:
         for _ in range(self._patience.retries):
             try:
                 return call()
-            except (MinioException, HTTPError) as error:
-                if not _is_transient(error):
-                    raise
+            except Foreign as error:
+                if isinstance(error, MaxRetryError) or not is_transient(error):
+                    raise  # in the first case urllib3 has tried it again already
             time.sleep(pause)
             pause *= 2
         return call()
@@ -282,11 +279,3 @@ def check_written(written: Written, *, key: str, size: int, etag: str) -> None:
         raise IntegrityFailed(f"the store has {size} bytes of {key}, {written.bytes} were sent")
     if written.etag is not None and etag != written.etag:
         raise IntegrityFailed(f"the store has another {key} than was sent", detail=f"ETag {etag}, not {written.etag}")
-
-
-def _is_transient(error: Exception) -> bool:
-    """Whether a second try may help. A MaxRetryError means that urllib3 has tried that already."""
-    if isinstance(error, HTTPError):
-        return not isinstance(error, MaxRetryError)
-    status = error.response.status if isinstance(error, S3Error) else getattr(error, "status_code", 0)
-    return bool(status >= _SERVER_FAULT)

@@ -14,8 +14,8 @@ import pytest
 from backup.demo.s3_server import S3Server
 from backup.errors import Interrupted, ObjectMissing, UsageError
 from backup.ports import Store
+from backup.stores.addresses import LEAST_PART_SIZE
 from backup.stores.directory import DirectoryStore
-from backup.stores.s3 import LEAST_PART_SIZE
 from tests.contracts.memory_store import MemoryStore
 from tests.fixtures.s3 import s3_store, unfinished_uploads
 from tests.support.streams import DumpBroke, Stream, content, digest, expected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,9 +15,11 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from backup.errors import AccessDenied, ConfigurationError, PgproofError, StoreUnreachable
+from backup.logs import setup
 from backup.stores.addresses import KeyMode, KeySource
 from backup.stores.credentials import Keys, find_keys
 from tests.fixtures.proxy import proxied
+from tests.support.certificates import make_certificate
 
 TOKEN = "a-very-secret-token"
 OFF = {"AWS_EC2_METADATA_DISABLED": "true"}
@@ -59,14 +63,23 @@ def credentials_file(tmp_path: Path) -> dict[str, str]:
 def test_keys_in_the_settings_come_first() -> None:
     keys = find_keys(given(), environment())
     assert pair(keys) == ("given", "s1", "t1")
-    assert keys.describe() == "keys from the settings"
+    assert keys.place == "keys from the settings"
     assert "s1" not in repr(given())
 
 
 def test_keys_in_the_environment_come_next(tmp_path: Path) -> None:
     keys = find_keys(KeySource(), credentials_file(tmp_path) | environment())
     assert pair(keys) == ("env", "s2", "t2")
-    assert keys.describe() == "keys from AWS_ACCESS_KEY_ID"
+    assert keys.place == "keys from AWS_ACCESS_KEY_ID"
+
+
+def test_whose_keys_are_used_is_told_to_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    setup(verbose=True)
+    find_keys(given(), environment())
+    setup()
+    said = capsys.readouterr().err
+    assert 'place="keys from the settings"' in said
+    assert "s1" not in said
 
 
 def test_half_a_pair_is_told() -> None:
@@ -78,9 +91,8 @@ def test_the_credentials_file_is_read(tmp_path: Path) -> None:
     environ = credentials_file(tmp_path)
     keys = find_keys(KeySource(), environ)
     assert pair(keys) == ("file", "s%3", None)
-    assert keys.describe() == f"profile default of {tmp_path}/credentials"
+    assert keys.place == f"profile default of {tmp_path}/credentials"
     assert pair(find_keys(KeySource(), environ | {"AWS_PROFILE": "other"})) == ("other", "s4", "t4")
-    assert pair(find_keys(KeySource(profile="other"), environ)) == ("other", "s4", "t4")
 
 
 def test_the_credentials_file_is_found_at_home(tmp_path: Path) -> None:
@@ -92,7 +104,7 @@ def test_the_credentials_file_is_found_at_home(tmp_path: Path) -> None:
 
 
 def test_half_a_profile_is_told(tmp_path: Path) -> None:
-    keys = find_keys(KeySource(profile="half"), credentials_file(tmp_path))
+    keys = find_keys(KeySource(), credentials_file(tmp_path) | {"AWS_PROFILE": "half"})
     with pytest.raises(ConfigurationError, match=r"the profile half .* has only half a pair"):
         pair(keys)
 
@@ -150,7 +162,7 @@ def test_a_web_identity_is_changed_for_keys_and_again_when_they_expire(tmp_path:
     httpserver.expect_request("/", method="POST").respond_with_handler(answer)
     source = KeySource(sts_endpoint=httpserver.url_for("/"))
     keys = find_keys(source, web_identity(tmp_path))
-    assert keys.describe() == "web identity arn:aws:iam::1:role/backup"
+    assert keys.place == "web identity arn:aws:iam::1:role/backup"
     assert pair(keys) == ("web1", "s", "t")
     (tmp_path / "token").write_text("another-token")
     assert [pair(keys)[0] for _ in range(3)] == ["web2", "web2", "web2"]
@@ -172,13 +184,20 @@ def test_a_web_identity_that_is_refused_is_told_without_the_token(tmp_path: Path
     assert TOKEN not in told(caught.value)
 
 
-def test_a_token_service_that_is_down_is_told_without_the_token(tmp_path: Path, httpserver: HTTPServer) -> None:
+def test_a_token_service_that_is_down_is_told_without_the_token(
+    tmp_path: Path, httpserver: HTTPServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup(verbose=True)
     with proxied("127.0.0.1", httpserver.port) as proxy:
         proxy.refuse()
         keys = find_keys(KeySource(sts_endpoint=f"http://127.0.0.1:{proxy.port}"), web_identity(tmp_path))
         with pytest.raises(StoreUnreachable) as caught:
             pair(keys)
+    setup()
     assert TOKEN not in told(caught.value)
+    events = capsys.readouterr().err
+    assert "Retrying" in events
+    assert TOKEN not in events
 
 
 def test_a_token_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -207,7 +226,7 @@ def test_an_instance_has_the_keys_of_its_role(httpserver: HTTPServer, tmp_path: 
     httpserver.expect_request(f"{path}backup-role", headers=token).respond_with_json(role_keys("role"))
     environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": httpserver.url_for("/"), "HOME": str(tmp_path)}
     keys = find_keys(KeySource(), environ)
-    assert keys.describe() == "instance role"
+    assert keys.place == "instance role"
     assert pair(keys) == ("role", "s", "t")
 
 
@@ -246,5 +265,28 @@ def test_a_container_has_the_keys_of_its_role(
         monkeypatch.setenv(name, value)
     httpserver.expect_request("/keys", headers={"Authorization": TOKEN}).respond_with_json(role_keys("container"))
     keys = find_keys(KeySource(), environ | credentials_file(tmp_path))
-    assert keys.describe() == "container role"
+    assert keys.place == "container role"
     assert pair(keys) == ("container", "s", "t")
+
+
+def test_a_token_service_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    certificate = make_certificate("127.0.0.1")
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(certificate.authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "server.pem").write_bytes(certificate.key + certificate.chain)
+    context.load_cert_chain(tmp_path / "server.pem")
+    environ = web_identity(tmp_path)
+    with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
+        server.expect_request("/", method="POST").respond_with_data(sts_answer(1, timedelta(hours=1)))
+        source = KeySource(sts_endpoint=server.url_for("/"))
+        assert pair(find_keys(replace(source, ca_file=trusted), environ)) == ("web1", "s", "t")
+        assert pair(find_keys(source, environ | {"SSL_CERT_FILE": str(trusted)})) == ("web1", "s", "t")
+        with pytest.raises(StoreUnreachable):
+            pair(find_keys(source, environ))
+
+
+def test_a_file_of_certificates_that_is_none_is_told(tmp_path: Path) -> None:
+    source = KeySource(sts_endpoint="https://127.0.0.1:1", ca_file=tmp_path / "missing.pem")
+    with pytest.raises(ConfigurationError, match="the certificates in"):
+        find_keys(source, web_identity(tmp_path))

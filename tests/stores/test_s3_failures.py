@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from backup.demo.s3_server import S3Server
 from backup.errors import (
@@ -20,9 +21,9 @@ from backup.errors import (
     StoreMissing,
     StoreUnreachable,
 )
-from backup.stores.addresses import KeySource, S3Address
+from backup.stores.addresses import LEAST_PART_SIZE, KeySource, S3Address
 from backup.stores.credentials import find_keys
-from backup.stores.s3 import LEAST_PART_SIZE, S3Store
+from backup.stores.s3 import S3Store
 from backup.stream.readers import ByteReader
 from tests.fixtures.proxy import Proxy, proxied
 from tests.fixtures.s3 import IMPATIENT, s3_store, unfinished_uploads
@@ -230,6 +231,45 @@ def test_an_overloaded_server_is_asked_again(httpserver: HTTPServer) -> None:
         "abc", headers={"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 08:00:00 GMT"}
     )
     assert spoken_to(httpserver).stat("a").etag == "e"
+
+
+def test_a_server_that_wants_to_be_left_alone_for_hours_is_not_waited_for(httpserver: HTTPServer) -> None:
+    busy = {"Retry-After": "21600"}
+    httpserver.expect_request("/bucket/a", method="HEAD").respond_with_data("", status=503, headers=busy)
+    with pytest.raises(StoreUnreachable):
+        spoken_to(httpserver).stat("a")
+    assert len(httpserver.log) == 2
+
+
+HTML = b"<html><h1>503 Dienst nicht verf\xfcgbar<p></html>"
+"""What a load balancer says for a server that is down: no XML, and not even UTF-8."""
+
+
+def test_an_upload_goes_on_where_a_load_balancer_answered_for_the_server(httpserver: HTTPServer) -> None:
+    """Neither of the two POSTs of an upload is repeated by urllib3."""
+    answers = {
+        "uploads": "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
+        "uploadId": "<CompleteMultipartUploadResult><ETag>e-2</ETag></CompleteMultipartUploadResult>",
+    }
+    asked: list[str] = []
+
+    def answer(request: Request) -> Response:
+        (call,) = answers.keys() & request.args.keys()
+        asked.append(call)
+        if asked.count(call) == 1:
+            return Response(HTML, status=503, content_type="text/html")
+        return Response(answers[call], content_type="application/xml")
+
+    httpserver.expect_request("/bucket/a", method="POST").respond_with_handler(answer)
+    httpserver.expect_request("/bucket/a", method="PUT").respond_with_data("", headers={"ETag": '"p"'})
+    httpserver.expect_request("/bucket/a", method="HEAD").respond_with_data(
+        bytes(2 * PART), headers={"ETag": '"e-2"', "Last-Modified": "Sun, 22 Nov 2026 08:00:00 GMT"}
+    )
+    httpserver.expect_request("/bucket", method="GET").respond_with_data(
+        "<ListMultipartUploadsResult></ListMultipartUploadsResult>", content_type="application/xml"
+    )
+    assert spoken_to(httpserver).put("a", Stream(2 * PART)).bytes == 2 * PART
+    assert asked == ["uploads", "uploads", "uploadId", "uploadId"]
 
 
 def test_a_store_that_has_something_else_than_was_sent_is_found_out(httpserver: HTTPServer) -> None:
