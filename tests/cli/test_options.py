@@ -43,7 +43,7 @@ def test_its_problems_are_told_by_its_name(launcher: Launcher) -> None:
 
 def test_help_shows_what_the_model_says(launcher: Launcher) -> None:
     text = " ".join(launcher.run(SHOW_DUMP, "--help", options=OPTIONS).stdout.split())
-    assert "Level of zstd: higher is smaller and slower. [env var: PGPROOF_ZSTD_LEVEL; default: 2]" in text
+    assert "Level of zstd: higher is smaller and slower. [env var: PGPROOF_ZSTD_LEVEL; default: 1]" in text
     assert "--own TEXT Its own. [env var: PGPROOF_MINE_OWN]" in text
 
 

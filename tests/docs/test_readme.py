@@ -109,7 +109,7 @@ def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
         connection.execute("DELETE FROM orders")
     run("pgproof restore" + in_place, tmp_path, shop, ID=backup, **values)
     assert counts(shop, "shop") == (1000, 10)
-    assert run("pgproof list", tmp_path, shop, **values).count(" complete ") == 2
+    assert run("pgproof list", tmp_path, shop, **values).count(" complete") == 2
 
 
 def swap_as_the_page_says(server: Server, restored: str) -> None:
