@@ -18,6 +18,8 @@ from backup.errors import DAMAGED, IntegrityFailed
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
+MANIFEST_LIMIT = 64 << 20
+"""Bytes that a reader takes; one volume needs about 150."""
 
 Compression = Literal["zstd", "none"]
 Purpose = Literal["backup", "safety"]

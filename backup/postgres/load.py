@@ -16,7 +16,7 @@ from backup.postgres.address import Address
 from backup.postgres.archive import feed
 from backup.postgres.clients import Client
 from backup.stream.child import Child
-from backup.stream.readers import READ_SIZE, ByteReader
+from backup.stream.readers import ByteReader, drain
 
 _TIMEOUT_SINCE = 17
 _HARMLESS = "Command was: SET transaction_timeout = 0;"
@@ -79,8 +79,7 @@ class Loader:
                 feed(child, source)
             status = child.wait()
         if source is not None and (status == 0 or _DATA_TROUBLE.search(child.stderr_tail)):
-            while source.read(READ_SIZE):  # to the end, where the checks of the whole are made
-                continue
+            drain(source)  # at its end the checks of the whole are made
         judge.decide(status, child.stderr_tail, tolerant=self.knows_less)
 
 

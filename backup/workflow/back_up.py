@@ -14,8 +14,8 @@ from typing import Any
 
 from backup import __version__
 from backup.domain.ids import BackupId
-from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Purpose, Status, Volume
-from backup.errors import IntegrityFailed, ObjectMissing, PartUnavailable, PgproofError
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Status, Volume
+from backup.errors import ConfigurationError, IntegrityFailed, ObjectMissing, PartUnavailable, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source, Store
 from backup.signals import undisturbed
@@ -145,12 +145,16 @@ class _Upload:
 
         Raises:
             IntegrityFailed: there is one already, another run took the same id.
+            ConfigurationError: there are more volumes than a manifest can hold.
         """
         key = self._prefix + MANIFEST_NAME
         with suppress(ObjectMissing):
             self._store.stat(key)
             raise IntegrityFailed(f"{key} is in the store already", hint="another run took the same id; run it again")
-        self._put(MANIFEST_NAME, BytesReader(manifest.to_json()))
+        data = manifest.to_json()
+        if len(data) > MANIFEST_LIMIT:
+            raise ConfigurationError("the backup has too many volumes", hint="set a larger PGPROOF_VOLUME_SIZE")
+        self._put(MANIFEST_NAME, BytesReader(data))
 
     def take_back(self, name: str = "") -> None:
         """Delete what was written, as far as the store lets us; what stays has no manifest and is no backup.

@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from backup.domain.ids import AtOrBefore, BackupId, Latest, Reference
-from backup.domain.manifest import MANIFEST_NAME, Manifest, Part
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
 from backup.ports import Store
 from backup.stream.readers import ByteReader, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
-
-_MANIFEST_LIMIT = 64 << 20
-"""Bytes: a manifest is a few kilobytes; more is not one."""
 
 _DEPTH = 3
 
@@ -109,7 +106,7 @@ class Catalog:
     def _read_manifest(self, key: str) -> Manifest:
         """The manifest under a key. The key says whose it is: a folder may have been renamed since it was written."""
         with self.store.open(key) as reader:
-            found = Manifest.from_json(read_exactly(reader, _MANIFEST_LIMIT), where=key)
+            found = Manifest.from_json(read_exactly(reader, MANIFEST_LIMIT), where=key)
         target, backup_id, _ = key.split("/")
         return replace(found, target=target, id=backup_id)
 

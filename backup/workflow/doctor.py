@@ -17,7 +17,7 @@ from backup.errors import AccessDenied, IntegrityFailed, Interrupted, ObjectMiss
 from backup.logs import log
 from backup.ports import Clock, Snapshot, Source, Store, StoredObject
 from backup.signals import undisturbed
-from backup.stream.readers import ByteReader, BytesReader, Hashed
+from backup.stream.readers import ByteReader, BytesReader, Hashed, drain
 
 PROBE_PREFIX = ".pgproof-doctor/"
 MULTIPART_BYTES = 12 << 20
@@ -118,7 +118,7 @@ class _Probe:
     def read_back(self) -> str:
         """Compare the small object with what was written. Raises IntegrityFailed where it is another."""
         expected = Hashed(BytesReader(self._content))
-        _drain(expected)
+        drain(expected)
         self._compare(self._keys[0], expected)
         return "the same bytes"
 
@@ -193,7 +193,7 @@ class _Probe:
     def _compare(self, key: str, expected: Hashed) -> None:
         with self._store.open(key) as reader:
             found = Hashed(reader)
-            _drain(found)
+            drain(found)
         if (found.bytes, found.sha256) != (expected.bytes, expected.sha256):
             raise IntegrityFailed(
                 f"{self._store.url} gave back other bytes than it was given",
@@ -221,8 +221,3 @@ class _Noise:
         piece = self._block[: min(size, self._left)]
         self._left -= len(piece)
         return piece
-
-
-def _drain(reader: ByteReader) -> None:
-    while reader.read(_BLOCK):
-        pass

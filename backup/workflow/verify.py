@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backup.domain.manifest import Manifest, Part, Role
 from backup.ports import Restorer, Store
-from backup.stream.readers import READ_SIZE, ByteReader, Counted
+from backup.stream.readers import Counted, drain
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog, decode_part
 
@@ -50,11 +50,5 @@ def _verify_part(backup: Manifest, part: Part, store: Store, restorer: Restorer,
         content = decode_part(part, Counted(stored, lambda size: progress(0, size)))
         if part.role is Role.DUMP:
             restorer.read_through(backup, content)
-        _drain(content)
-        _drain(stored)
-
-
-def _drain(reader: ByteReader) -> None:
-    """Read to the end, so that every check along the way is made."""
-    while reader.read(READ_SIZE):
-        continue
+        drain(content)
+        drain(stored)
