@@ -25,8 +25,12 @@ Format = Literal["text", "json"]
 
 MASK = "********"
 _LIBRARIES = ("urllib3", "minio", "stamina", "asyncio", "psycopg")
-_SHORTEST = 3
-"""Characters of a secret that is worth masking: a shorter one would blot out ordinary text (a guess)."""
+_WORDLIKE = re.compile(r"[\w.-]{1,7}|(?:[^\W\d]|[.-]){1,15}")
+"""A secret that may as well be the name of a table or a word of a message. To mask it there would spoil what is to be
+copied, and tell the secret by what is masked. The lengths are guesses, in characters."""
+
+_KEY = r"(?P<key>(?i:pass(?:word|wd|phrase)?|secret\w*|token)['\"]?(?:\s*[:=]\s*['\"]?|\s+'))"
+"""What stands before a value that is a password, whatever it looks like."""
 
 _PATTERNS = (
     (re.compile(r"(://[^\s/:@'\"]*:)[^\s/'\"]+(?=@)"), rf"\g<1>{MASK}"),
@@ -44,26 +48,36 @@ class _Redactor:
     """Masks what is secret: the values it was told of, and what has the shape of a password in an address."""
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
-        self._known: re.Pattern[str] | None = None
+        self._firm: set[str] = set()
+        self._words: set[str] = set()
+        self._known: list[tuple[re.Pattern[str], str]] = []
 
     def learn(self, secrets: Iterable[str]) -> None:
-        for secret in secrets:
-            if len(secret) >= _SHORTEST:
-                self._secrets |= {secret, quote(secret, safe=""), repr(secret)[1:-1]}
-        longest_first = sorted(self._secrets, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        for secret in filter(None, secrets):
+            kind = self._words if _WORDLIKE.fullmatch(secret) else self._firm
+            kind |= {secret, quote(secret, safe=""), repr(secret)[1:-1]}
+        self._known = []
+        if self._firm:
+            self._known.append((re.compile(_any_of(self._firm)), MASK))
+        if self._words:
+            words = _any_of(self._words)
+            self._known.append((re.compile(rf"{_KEY}(?:{words})(?!\w)"), rf"\g<key>{MASK}"))
+            self._known.append((re.compile(rf":(?:{words})(?=@)"), f":{MASK}"))
 
     def forget(self) -> None:
-        self._secrets.clear()
-        self._known = None
+        self._firm.clear()
+        self._words.clear()
+        self._known = []
 
     def redact(self, text: str) -> str:
-        if self._known:
-            text = self._known.sub(MASK, text)
-        for pattern, masked in _PATTERNS:
+        for pattern, masked in (*self._known, *_PATTERNS):
             text = pattern.sub(masked, text)
         return text
+
+
+def _any_of(secrets: Iterable[str]) -> str:
+    """A pattern of them, the longest first."""
+    return "|".join(map(re.escape, sorted(secrets, key=len, reverse=True)))
 
 
 _redactor = _Redactor()
@@ -75,7 +89,10 @@ def redact(text: str) -> str:
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """Mask these values from now on, in events and wherever `redact` is used."""
+    """Mask these values from now on, in events and wherever `redact` is used.
+
+    One that looks like a word is masked only where it stands as a password: in an address, or after such a key.
+    """
     _redactor.learn(secrets)
 
 

@@ -98,9 +98,35 @@ def test_what_looks_like_a_password_is_masked(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 
-def test_the_longest_secret_is_masked_whole_and_a_tiny_one_not_at_all() -> None:
-    hide(["abc", "abcdef", "x"])
-    assert redact("abcdef abc x") == f"{MASK} {MASK} x"
+def test_the_longest_secret_is_masked_whole() -> None:
+    hide(["abc+123/", "abc+123/def", "x", ""])
+    assert redact("abc+123/def abc+123/ x") == f"{MASK} {MASK} x"
+
+
+@pytest.mark.parametrize("word", ["orders", "postgres", "password", "customer_orders", "5432", "x"])
+def test_a_secret_that_looks_like_a_word_is_masked_only_where_it_stands_as_a_password(word: str) -> None:
+    hide([word])
+    hint = f"GRANT SELECT ON TABLE public.{word} TO plain; the {word} of {word}@h:5433"
+    assert redact(hint) == hint
+    for before, after in [
+        ("postgresql://me:", "@h/d"),
+        ("me:", "@h"),
+        ("password=", " x"),
+        ("PGPASSWORD=", ""),
+        ("Password: ", "."),
+        ("{'password': '", "'}"),
+        ("ALTER ROLE me PASSWORD '", "'"),
+    ]:
+        assert redact(f"{before}{word}{after}").rstrip("'") == f"{before}{MASK}{after}".rstrip("'"), before
+    assert redact(f"postgresql://me:{word}@h/{word}") == f"postgresql://me:{MASK}@h/{word}"
+
+
+@pytest.mark.parametrize(
+    "secret", ["wJalrXUtnFEMI/K7MDENG", "Secr3t-of-me", "correct-horse-battery", "kfhqpwzzmvbnatrx"]
+)
+def test_a_secret_that_looks_like_no_word_is_masked_everywhere(secret: str) -> None:
+    hide([secret])
+    assert redact(f"a {secret}.x") == f"a {MASK}.x"
 
 
 def test_it_is_cheap_to_import() -> None:
