@@ -1,7 +1,8 @@
 """Backups in a directory: a key is a path below its root.
 
 Owns how a file becomes durable and visible at once: temporary name, fsync, rename, fsync of the folder. Files in
-the making are removed on failure, and never listed. Must not follow a key out of the root.
+the making are removed on failure, and never listed. Only regular files are objects: a pipe, a link that leads
+nowhere or in a circle, or another thing that somebody put there is none. Must not follow a key out of the root.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from backup.domain.ids import check_target
+from backup.domain.ids import BackupId, check_target
 from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable, UsageError
+from backup.logs import log
 from backup.ports import StoredObject
 from backup.signals import undisturbed
 from backup.stores.keys import PARTIAL, check_key, check_prefix
@@ -71,24 +74,26 @@ class DirectoryStore:
         path = self._path(key)
         self._require_root()
         try:
-            with _translated(path):
-                file = path.open("rb", buffering=0)
+            with _translated(path, to="read"):
+                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for its writer
         except StoreUnreachable as error:
             raise _missing(key, self.url, error) from error.__cause__
-        with file:
-            yield _FileReader(file.fileno(), path)
+        try:
+            self._require_regular(key, os.fstat(file))
+            yield _FileReader(file, path)
+        finally:
+            os.close(file)
 
     def stat(self, key: str, /) -> StoredObject:
         """See ports.Store."""
         path = self._path(key)
         self._require_root()
         try:
-            with _translated(path):
+            with _translated(path, to="read"):
                 found = path.stat()
         except StoreUnreachable as error:
             raise _missing(key, self.url, error) from error.__cause__
-        if not stat.S_ISREG(found.st_mode):
-            raise ObjectMissing(f"{key} is not in {self.url}")
+        self._require_regular(key, found)
         return _described(key, found)
 
     def list(self, prefix: str, /) -> Iterator[StoredObject]:
@@ -101,9 +106,9 @@ class DirectoryStore:
         """See ports.Store. Folders that became empty go with it, up to the root."""
         path = self._path(key)
         self._require_root()
-        if path.is_dir():
-            return
         with _translated(path), contextlib.suppress(*_ABSENT):
+            if path.is_dir():
+                return
             path.unlink()
             _sync_folder(path.parent)
         self._remove_empty(path.parent)
@@ -111,9 +116,13 @@ class DirectoryStore:
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
+    def _require_regular(self, key: str, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectMissing(f"{key} is not in {self.url}")
+
     def _require_root(self) -> None:
         """Tell a folder that is not made yet from one whose disk is not there."""
-        with _translated(self._root):
+        with _translated(self._root, to="read"):
             try:
                 is_folder = stat.S_ISDIR(self._root.stat().st_mode)  # one question: another thread may be making it
             except FileNotFoundError:
@@ -138,6 +147,8 @@ class DirectoryStore:
         for step in [*reversed([f for f in folder.parents if f.is_relative_to(self._root)]), folder]:
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 step.mkdir(_FOLDER_MODE)
+                if step == self._root:
+                    log.info("store folder made", path=self.url)
 
     def _sync_folders(self, folder: Path) -> None:
         while folder != self._root:
@@ -158,26 +169,34 @@ class DirectoryStore:
                 folder.rmdir()
                 folder = folder.parent
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[StoredObject]:
+    def _walk(
+        self, folder: str, prefix: str, above: frozenset[tuple[int, int]] = frozenset()
+    ) -> Iterator[StoredObject]:
         """All objects below `folder` (empty, or ending in a slash); a folder sorts as its name with the slash.
 
-        A closed folder that cannot be a target's is the file system's own, such as `lost+found`, and has none.
+        A closed folder that cannot be of a target or a backup is the file system's own, such as `lost+found`, and
+        has none. Nor has a link to a folder that it is in itself: `above` are the marks of those.
         """
+        path = self._root / folder
         try:
-            with _translated(self._root / folder), os.scandir(self._root / folder) as entries:
-                names = sorted(f"{e.name}/" if e.is_dir() else e.name for e in entries if _is_visible(e.name))
+            with _translated(path, to="read"), os.scandir(path) as entries:
+                found = path.stat()
+                names = sorted(name for entry in entries if (name := _step(folder, entry)))
         except StoreUnreachable as error:
-            if isinstance(error.__cause__, _ABSENT):
+            if _is_absent(error.__cause__):
                 return
             raise
         except AccessDenied:
-            if folder and not _is_target(folder.partition("/")[0]):
+            if folder and not _may_be_ours(folder.rstrip("/")):
                 return
             raise
+        mark = (found.st_dev, found.st_ino)
+        if mark in above:
+            return
         for key in (folder + name for name in names):
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
-                    yield from self._walk(key, prefix)
+                    yield from self._walk(key, prefix, above | {mark})
             elif key.startswith(prefix):
                 with contextlib.suppress(ObjectMissing):  # deleted since the folder was read
                     yield self.stat(key)
@@ -187,10 +206,12 @@ class _Writable(AbstractContextManager["_Writable"]):
     """A new file that is open for writing."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self._file)
+        with _translated(self._path):
+            os.close(self._file)
 
     def fileno(self) -> int:
         return self._file
@@ -204,7 +225,7 @@ class _FileReader:
         self._path = path
 
     def read(self, size: int, /) -> bytes:
-        with _translated(self._path):
+        with _translated(self._path, to="read"):
             return os.read(self._file, size)
 
 
@@ -237,12 +258,31 @@ def _is_visible(name: str) -> bool:
     return not name.startswith(PARTIAL) and name == os.fsencode(name).decode(errors="replace")
 
 
-def _is_target(name: str) -> bool:
+def _step(folder: str, entry: os.DirEntry[str]) -> str | None:
+    """The name of an entry of `folder`, with a slash for a folder; None for what is neither that nor an object."""
+    if not _is_visible(entry.name):
+        return None
     try:
-        check_target(name)
+        return f"{entry.name}/" if entry.is_dir() else entry.name if entry.is_file() else None
+    except OSError as error:  # a link, to what cannot be looked at
+        if _is_absent(error) or not _may_be_ours(folder + entry.name):
+            return None
+        raise
+
+
+def _may_be_ours(path: str) -> bool:
+    """Whether it can be the folder of a target or of a backup, or be in one."""
+    target, _, rest = path.partition("/")
+    try:
+        check_target(target)
     except UsageError:
         return False
-    return True
+    return not rest or BackupId.parse(rest.partition("/")[0]) is not None
+
+
+def _is_absent(error: BaseException | None) -> bool:
+    """Whether nothing is there: also at the end of a link that leads in a circle."""
+    return isinstance(error, _ABSENT) or (isinstance(error, OSError) and error.errno == errno.ELOOP)
 
 
 def _described(key: str, found: os.stat_result) -> StoredObject:
@@ -257,18 +297,18 @@ def _described(key: str, found: os.stat_result) -> StoredObject:
 
 def _missing(key: str, url: str, error: StoreUnreachable) -> PgproofError:
     """What a failure to open an object means: that it is missing, where that was the reason."""
-    return ObjectMissing(f"{key} is not in {url}") if isinstance(error.__cause__, _ABSENT) else error
+    return ObjectMissing(f"{key} is not in {url}") if _is_absent(error.__cause__) else error
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """The operating system's errors as ours."""
+def _translated(path: Path, *, to: Literal["read", "write"] = "write") -> Iterator[None]:
+    """The operating system's errors as ours; `to` is what was tried."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _REFUSED:
-            hint = "give the user that runs pgproof the right to write there"
+            hint = f"give the user that runs pgproof the right to {to} there"
             raise AccessDenied(f"{path}: {reason.lower()}", hint=hint) from error
         if error.errno in _FULL:
             hint = f"make room on the disk of {path.parent}, or raise the quota or the limit on file sizes"

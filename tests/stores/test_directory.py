@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -189,11 +190,14 @@ def test_the_root_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(store.list("")) == []
 
 
-LISTED = """
+UNPRIVILEGED = """
+    import _strptime  # while the interpreter's own files may be read
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
+"""
+LISTED = f"""{UNPRIVILEGED}
     try:
         print([item.key for item in store.list("")])
     except PgproofError as error:
@@ -212,11 +216,73 @@ def test_what_a_file_system_keeps_at_its_root_is_not_ours(open_folder: Path) -> 
     assert in_a_child(open_folder, LISTED).stdout == f"14 {open_folder}/other: permission denied\n"
 
 
+def test_a_closed_folder_refuses_every_call_and_says_which_right_is_missing(open_folder: Path) -> None:
+    """Whoever owns the folder, its rights say that nobody may enter."""
+    root = open_folder / "backups"
+    root.mkdir(mode=0o000)
+    program = f"""{UNPRIVILEGED}
+    for call in (
+        lambda: store.put("a", BytesIO(b"x")),
+        lambda: store.delete("shop/a"),
+        lambda: store.open("a").__enter__(),
+        lambda: store.stat("a"),
+        lambda: list(store.list("")),
+    ):
+        try:
+            call()
+        except PgproofError as error:
+            print(error.status, error.hint.partition("right to ")[2])
+    """
+    ran = in_a_child(root, program)
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == ["14 write there"] * 2 + ["14 read there"] * 3
+
+
+def test_links_that_lead_nowhere_and_pipes_are_no_objects(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("shop/1/a", BytesIO(b"x"))
+    folder = tmp_path / "shop/1"
+    (folder / "circle").symlink_to("circle")
+    (folder / "nowhere").symlink_to("missing")
+    (folder / "self").symlink_to(".")
+    (folder / "up").symlink_to("..")
+    os.mkfifo(folder / "pipe")
+    assert [item.key for item in store.list("")] == ["shop/1/a"]
+    for name in ("circle", "nowhere", "self", "pipe"):
+        with pytest.raises(ObjectMissing):
+            store.stat(f"shop/1/{name}")
+        with pytest.raises(ObjectMissing), store.open(f"shop/1/{name}"):
+            pass
+
+
+def test_what_cannot_be_looked_at_is_told_only_where_a_backup_may_be(open_folder: Path) -> None:
+    root, closed = open_folder / "backups", open_folder / "closed"
+    DirectoryStore(root).put("shop/20260101T000000Z/a", BytesIO(b"x"))
+    for folder in (root, root / "shop", root / "shop/20260101T000000Z"):
+        folder.chmod(0o755)
+    closed.mkdir(mode=0o000)
+    (root / "shop/other").symlink_to(closed / "x")
+    (root / "shop/old").mkdir(mode=0o000)
+    assert in_a_child(root, LISTED).stdout == "['shop/20260101T000000Z/a']\n"
+    (root / "shop/20260102T000000Z").symlink_to(closed / "x")
+    assert in_a_child(root, LISTED).stdout.startswith("14 ")
+
+
+def test_a_folder_that_is_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unmounted disk looks like a folder that is not made yet."""
+    store = DirectoryStore(tmp_path / "backups")
+    store.put("a", BytesIO(b"x"))
+    store.put("b/c", BytesIO(b"x"))
+    (event,) = capsys.readouterr().err.splitlines()
+    assert event.endswith(f"store folder made path={tmp_path}/backups")
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every account can get to, unlike pytest's."""
     with TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-        for closed in Path(folder).iterdir():
-            closed.chmod(0o755)
+        for closed in Path(folder).rglob("*"):
+            if not closed.is_symlink():
+                closed.chmod(0o755)
