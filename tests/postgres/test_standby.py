@@ -29,6 +29,9 @@ from backup.stream.readers import READ_SIZE
 from tests.fixtures.postgres import Server, running, system_bin_dirs
 from tests.support.services import missing
 
+_DELAY = 0.1
+"""Seconds that the standby waits for a session that is in the way."""
+
 CLIENTS = find_clients([packaged_bin_dir(EMBEDDED)], {})
 
 
@@ -39,14 +42,18 @@ class Pair:
     primary: Server
     standby: str
 
-    def write(self, *statements: str) -> None:
-        """Execute on the primary, and wait until the standby has it."""
+    def write(self, *statements: str, wait_for: str = "pg_last_wal_replay_lsn") -> None:
+        """Execute on the primary, and wait until the standby has it, or as far as a function of its tells."""
         with self.primary.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())
-            (lsn,) = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone() or ("",)
+            connection.execute("SET synchronous_commit = on")
+            connection.execute(
+                "SELECT pg_logical_emit_message(true, '', '')"
+            )  # flushes what nobody else would for 15 s
+            (lsn,) = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone() or ("",)
         with psycopg.connect(self.standby, autocommit=True) as connection:
-            wait_until(connection, f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'")
+            wait_until(connection, f"SELECT {wait_for}() >= '{lsn}'")
 
     def source(self) -> PostgresSource:
         return PostgresSource(address=Address.parse(self.standby), clients=CLIENTS, connect_timeout=5)
@@ -67,7 +74,7 @@ def pair() -> Iterator[Pair]:
             copy(primary, folder / "data", account)
             port = free_port()
             argv = [str(bin_dir / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-k", str(folder)]
-            argv += ["-c", "max_standby_streaming_delay=100ms"]
+            argv += ["-c", f"max_standby_streaming_delay={_DELAY * 1000:.0f}ms"]
             with Child(argv, env={"LC_ALL": "C"}, user=account, cwd=folder) as child:
                 address = f"host={folder} port={port} user={primary.superuser} dbname=postgres"
                 wait_for(address, child)
@@ -150,7 +157,8 @@ def dump_while(pair: Pair, *statements: str) -> None:
         (part,) = (each for each in engine.parts(snapshot) if each.role is Role.DUMP)
         with part.open() as reader:
             assert reader.read(READ_SIZE)
-            pair.write(*statements)
+            pair.write(*statements, wait_for="pg_last_wal_receive_lsn")  # who sends and is not read is not cancelled
+            time.sleep(3 * _DELAY)
             while reader.read(READ_SIZE):
                 pass
 
