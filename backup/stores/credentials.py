@@ -86,7 +86,7 @@ def _found(asked: _Asked) -> Keys:
             if found:
                 return found
     if source.mode == "auto":
-        raise _nothing_found(asked)
+        raise _nothing_found(asked, "off: AWS_EC2_METADATA_DISABLED")
     raise ConfigurationError(f"no keys for S3 are found where PGPROOF_S3_CREDENTIALS={source.mode} looks for them")
 
 
@@ -210,9 +210,12 @@ def _instance(asked: _Asked) -> Keys | None:
     served = "the instance's metadata service"
 
     def failed(error: Exception) -> PgproofError:
-        if asked.source.mode == "auto" and isinstance(error, (HTTPError, OSError)):
-            return _nothing_found(asked)
-        return _failures("the instance's role", served)(error)
+        failure = _failures("the instance's role", served)(error)
+        if asked.source.mode != "auto":
+            return failure
+        # It was only the last place to look: who has set no keys need not know that there is such a service.
+        absent = isinstance(error, (HTTPError, OSError))
+        return _nothing_found(asked, f"{served} does not answer" if absent else failure.message)
 
     endpoint = endpoint.rstrip("/") if endpoint else None
     return Keys(provider=_Fetched(_role_server(asked, endpoint), failed), place="instance role")
@@ -257,11 +260,12 @@ def _failures(what: str, server: str) -> Callable[[Exception], PgproofError]:
     return failed
 
 
-def _nothing_found(asked: _Asked) -> ConfigurationError:
-    metadata = "off" if asked.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true" else "does not answer"
+def _nothing_found(asked: _Asked, instance: str) -> ConfigurationError:
+    """Nothing in any place; `instance` is what became of the last one."""
+    file = _credentials_file(asked.environ)
     return ConfigurationError(
         "no keys for S3 are found",
-        detail=f"looked for {_LOOKED_FOR}, {_credentials_file(asked.environ)}, and an instance's role ({metadata})",
-        hint="set PGPROOF_S3_ACCESS_KEY and PGPROOF_S3_SECRET_KEY, or one of the others; "
-        "for a public bucket PGPROOF_S3_CREDENTIALS=anonymous",
+        detail=f"looked for {_LOOKED_FOR}, {file}, and an instance's role ({instance})",
+        hint="set PGPROOF_S3_ACCESS_KEY and PGPROOF_S3_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+        f"or write keys into {file}; for a public bucket PGPROOF_S3_CREDENTIALS=anonymous",
     )

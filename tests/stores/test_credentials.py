@@ -253,6 +253,20 @@ def test_a_machine_without_a_metadata_service_has_no_keys(tmp_path: Path, httpse
             pair(find_keys(KeySource(mode="instance"), environ))
 
 
+def test_who_has_set_no_keys_is_told_so_before_what_the_metadata_service_said(
+    tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/latest/api/token", method="PUT").respond_with_data("denied", status=403)
+    environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": httpserver.url_for("/"), "HOME": str(tmp_path)}
+    with pytest.raises(ConfigurationError) as caught:
+        pair(find_keys(KeySource(), environ))
+    error = caught.value
+    assert error.message == "no keys for S3 are found"
+    for place in ("PGPROOF_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", f"{tmp_path}/.aws/credentials"):
+        assert place in (error.hint or "")
+    assert "metadata service refuses the instance's role (HTTP 403)" in (error.detail or "")
+
+
 def test_a_container_has_the_keys_of_its_role(
     httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
