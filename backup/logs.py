@@ -112,7 +112,7 @@ def setup(
 
     Args:
         format: text for people, json for machines.
-        verbose: tell debug events too, and those of libraries.
+        verbose: tell debug events too, and the warnings of libraries: their steps name what nobody asked for.
         quiet: where not verbose, tell nothing but warnings and errors.
         secrets: values to mask.
     """
@@ -137,7 +137,7 @@ def setup(
         cache_logger_on_first_use=False,
     )
     log.configured = True
-    _follow_libraries(logging.DEBUG if verbose else logging.CRITICAL)
+    _follow_libraries(logging.WARNING if verbose else logging.CRITICAL)
 
 
 class _Stderr:

@@ -54,10 +54,11 @@ def test_details_are_told_only_when_asked_for(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
     setup(verbose=True)
     log.debug("a step")
-    logging.getLogger("urllib3").debug("a %s", "library")
+    logging.getLogger("urllib3").debug("a step of a library")
+    logging.getLogger("urllib3").warning("a %s", "library")
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("debug   a step")
-    assert second.endswith("debug   a library library=urllib3")
+    assert second.endswith("warning a library library=urllib3")
 
 
 @pytest.mark.parametrize("look", ["text", "json"])
