@@ -58,6 +58,7 @@ def back_up(
         claimed_id(store, choice.target, BackupId.at(started)) as backup_id,
     ):
         tool = engine.tool(snapshot.database)
+        log.debug("client chosen", program=tool.name, version=tool.version, server=snapshot.database.server_version)
         log.info(
             "backup started",
             target=choice.target,
@@ -175,7 +176,9 @@ class _Upload:
     def _put(self, name: str, data: ByteReader) -> int:
         key = self._prefix + name
         self._sent[key] = None
+        begun = time.monotonic()
         stored = self._store.put(key, data)
+        log.debug("stored", name=name, bytes=stored.bytes, seconds=round(time.monotonic() - begun, 3))
         self._sent[key] = (stored.bytes, stored.etag)
         return stored.bytes
 
