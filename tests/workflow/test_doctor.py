@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from pydantic import SecretStr
@@ -82,6 +85,30 @@ def test_a_wrong_key_is_told(s3_server: S3Server, bucket: str) -> None:
     keys = find_keys(replace(s3_server.keys, secret_key=SecretStr("wrong")), {})
     (found,) = store_checks(S3Store(s3_server.address(bucket, ""), keys, part_size=5 << 20), now)
     assert (found.verdict, found.error, found.to_error().status) == ("fail", AccessDenied, 14)
+
+
+CLOSED = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from backup.stores.directory import DirectoryStore
+from backup.workflow.doctor import store_checks
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for check in store_checks(DirectoryStore(Path(sys.argv[1])), lambda: datetime.now(UTC)):
+    print(check.name, check.verdict, check.error.exit_code, check.hint, sep=", ")
+"""
+
+
+def test_a_folder_of_somebody_else_is_a_finding() -> None:
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder, "backups")
+        root.mkdir(mode=0o000)
+        ran = subprocess.run([sys.executable, "-c", CLOSED, str(root)], check=True, capture_output=True, text=True)
+    assert ran.stdout == "store write, fail, 14, give the user that runs pgproof the right to write there\n"
 
 
 def test_a_server_that_does_not_answer_is_told(s3_server: S3Server, bucket: str) -> None:
