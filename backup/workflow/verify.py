@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from backup.domain.manifest import Manifest, Part, Role
+from backup.logs import log
 from backup.ports import Restorer, Store
 from backup.stream.readers import Counted, drain
 from backup.stream.volumes import Progress, no_progress
@@ -46,9 +47,12 @@ def verify(backup: Manifest, store: Store, restorer: Restorer, *, progress: Prog
 
 
 def _verify_part(backup: Manifest, part: Part, store: Store, restorer: Restorer, progress: Progress) -> None:
+    begun = time.monotonic()
     with Catalog(store).open_part(backup, part) as stored:
         content = decode_part(part, Counted(stored, lambda size: progress(0, size)))
         if part.role is Role.DUMP:
             restorer.read_through(backup, content)
         drain(content)
         drain(stored)
+    seconds = round(time.monotonic() - begun, 3)
+    log.debug("part verified", name=part.name, volumes=len(part.volumes), raw_bytes=part.raw_bytes, seconds=seconds)
