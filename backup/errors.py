@@ -18,6 +18,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── RestoreFailed            8   the restore did not come to its end
 ├── NotFound                 9   no such backup, target or table
 ├── LockHeld                 10  another run of this target is under way
+├── ResultLost               11  the work is done, but its result could not be printed
 ├── AccessDenied             14  the database or the store refuses us
 └── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
 ```
@@ -148,6 +149,12 @@ class LockHeld(PgproofError):
     """Another run of this target is under way."""
 
     exit_code = 10
+
+
+class ResultLost(PgproofError):
+    """The work is done, but its result could not be printed. Not worth a retry: a backup that was made is safe."""
+
+    exit_code = 11
 
 
 class AccessDenied(PgproofError):

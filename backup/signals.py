@@ -5,7 +5,9 @@ Owns the handlers of the process. Whoever cleans up says so with `undisturbed`; 
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,34 +19,84 @@ from backup.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+_IMPATIENT = 5
+"""The signal that ends the process at once, cleaned up or not: for a person whose Ctrl-C seems to do nothing."""
+
+_LATER = 0.02
+_IMPORT = "<frozen importlib._bootstrap>"
+
+
 @dataclass(slots=True)
 class _State:
-    """Of this process: what arrived first, how deep we are in cleaning up, and whether that was told."""
+    """Of this process: what arrived first, how many did, how deep we are in cleaning up, and whether that was told."""
 
     first: int | None = None
+    arrived: int = 0
     shields: int = 0
     raised: bool = False
+    ours: bool = False
 
 
 _state = _State()
 
 
-def _stop(signum: int, _frame: FrameType | None) -> None:
+def _stop(signum: int, frame: FrameType | None) -> None:
     """A handler that does nothing from the second signal on; not SIG_IGN, for children would inherit that."""
-    if _state.first is None:
-        _state.first = signum
-        _raise_pending()
+    if _state.ours:
+        _state.ours = False
+    else:
+        _state.arrived += 1
+        if _state.arrived >= _IMPATIENT:
+            os._exit(128 + signum)
+        _state.first = _state.first or signum
+    _raise_pending(frame)
 
 
-def _raise_pending() -> None:
-    if _state.first is not None and not _state.raised and not _state.shields:
+def _raise_pending(frame: FrameType | None = None) -> None:
+    if _state.first is None or _state.raised or _state.shields:
+        return
+    if _imports(frame):
+        _again()
+    else:
         _state.raised = True
         raise Interrupted(_state.first)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: an exception there may be swallowed, and leave Python's import lock held."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _again() -> None:
+    """Send the first signal to ourselves once more, a little later."""
+
+    def send() -> None:
+        _state.ours = True
+        signal.pthread_kill(threading.main_thread().ident or 0, _state.first or signal.SIGTERM)
+
+    timer = threading.Timer(_LATER, send)
+    timer.daemon = True
+    timer.start()
+
+
+def _swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    """Where Python itself drops our exception, in a destructor or a callback, it is raised again elsewhere."""
+    if isinstance(unraisable.exc_value, Interrupted):
+        _state.raised = False
+        _again()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 @contextmanager
 def interruptible(*, last: bool = False) -> Iterator[None]:
     """Within it the first signal raises Interrupted in the main thread; more of them do not disturb the cleaning up.
+
+    The fifth ends the process at once.
 
     Args:
         last: the process ends behind it: a signal that comes then has nothing to stop, and changes no exit status.
@@ -52,12 +104,14 @@ def interruptible(*, last: bool = False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _state.first, _state.raised = None, False
+    _state.first, _state.arrived, _state.raised, _state.ours = None, 0, False, False
     caught = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, _stop) for each in caught}
+    hook, sys.unraisablehook = sys.unraisablehook, _swallowed
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for each, handler in before.items():
             signal.signal(each, signal.SIG_IGN if last else handler)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +38,50 @@ def test_a_signal_waits_until_what_must_not_be_disturbed_has_ended() -> None:
         clean_up()
     assert raised.value.status == 130
     assert done == ["all of it"]
+
+
+def wait_for_it() -> None:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_module_is_imported_to_its_end_before_a_signal_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_imported.py").write_text("import signal\nsignal.raise_signal(signal.SIGTERM)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with interruptible():
+        module = importlib.import_module("half_imported")
+        assert module.whole
+        with pytest.raises(Interrupted):
+            wait_for_it()
+
+
+def test_a_signal_that_python_drops_in_a_destructor_is_raised_again() -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with interruptible():
+        dropped = Dropped()
+        del dropped
+        with pytest.raises(Interrupted):
+            wait_for_it()
+
+
+def test_the_fifth_signal_ends_a_clean_up_that_hangs() -> None:
+    hanging = (
+        "import time\nfrom backup.signals import interruptible, undisturbed\n"
+        "with interruptible(), undisturbed():\n    print('up', flush=True)\n    end = time.monotonic() + 60\n"
+        "    while time.monotonic() < end: time.sleep(0.01)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", hanging], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"
+        for _ in range(4):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130

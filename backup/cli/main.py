@@ -12,6 +12,8 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -64,6 +66,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) 
         environ: of the process.
         last: the process ends behind it.
     """
+    _open_streams()
     json = wants_json(argv, environ)
     status = _BUG
     hide(environ[name] for name in _SECRET_VARIABLES if environ.get(name))
@@ -76,6 +79,16 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) 
             with suppress(Interrupted), undisturbed():
                 status = _tell_any(error, json=json)
     return status
+
+
+def _open_streams() -> None:
+    """Make both streams ones that can be written to: there even if they are closed, and for every character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- open until the end
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import click
 
 from backup.domain.sizes import show_seconds
+from backup.errors import ResultLost
 
 _INDENT = 2
 
@@ -132,6 +133,7 @@ def write(text: str) -> None:
 
     Raises:
         OutputClosed: nobody reads it any more.
+        ResultLost: it cannot be written, as to a full disk.
     """
     try:
         sys.stdout.write(text)
@@ -139,6 +141,9 @@ def write(text: str) -> None:
     except BrokenPipeError:
         abandon_stdout()
         raise OutputClosed from None
+    except OSError as error:
+        abandon_stdout()
+        raise ResultLost("the result cannot be printed, the work itself is done", detail=error.strerror) from error
 
 
 def painted(text: str, colour: str) -> str:

@@ -144,8 +144,9 @@ class Manifest:
 
     @property
     def standing(self) -> str:
-        """Its status in words for people, with its purpose where that is a special one."""
-        return self.status.value if self.purpose == "backup" else f"{self.status.value}, {self.purpose}"
+        """Its status in words for people, with what else sets it apart."""
+        apart = [self.purpose] * (self.purpose != "backup") + ["filtered"] * self.filtered
+        return ", ".join([self.status.value, *apart])
 
     @property
     def raw_bytes(self) -> int:

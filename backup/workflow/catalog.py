@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from backup.domain.ids import AtOrBefore, BackupId, Latest, Reference
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
 from backup.ports import Store
@@ -113,6 +113,16 @@ class Catalog:
     def _other_targets(self, target: str) -> str:
         others = [name for name in self.targets() if name != target]
         return f"there are backups of {', '.join(others)}" if others else "pgproof backup makes one"
+
+
+def dump_of(backup: Manifest) -> Part:
+    """The dump of a backup. Raises IntegrityFailed where it has none, or several."""
+    dumps = backup.parts_of(Role.DUMP)
+    if len(dumps) != 1:
+        raise IntegrityFailed(
+            f"backup {backup.id} has {len(dumps)} dump parts, this pgproof restores one", hint="use a newer pgproof"
+        )
+    return dumps[0]
 
 
 def decode_part(part: Part, stored: ByteReader) -> ByteReader:

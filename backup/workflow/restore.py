@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from backup.domain.manifest import Manifest, Role, Status
-from backup.errors import IntegrityFailed
+from backup.domain.manifest import Manifest, Status
 from backup.logs import log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store
 from backup.stream.readers import ByteReader, Counted
 from backup.stream.volumes import Progress, no_progress
-from backup.workflow.catalog import Catalog, decode_part
+from backup.workflow.catalog import Catalog, decode_part, dump_of
 
 
 def plan_restore(backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice) -> RestorePlan:
@@ -51,13 +50,8 @@ class _Dump:
     """The dump of a backup, to be opened as often as the restorer needs it."""
 
     def __init__(self, backup: Manifest, store: Store, progress: Progress = no_progress) -> None:
-        dumps = backup.parts_of(Role.DUMP)
-        if len(dumps) != 1:
-            raise IntegrityFailed(
-                f"backup {backup.id} has {len(dumps)} dump parts, this pgproof restores one", hint="use a newer pgproof"
-            )
         self._backup = backup
-        self._part = dumps[0]
+        self._part = dump_of(backup)
         self._store = store
         self._progress = progress
 

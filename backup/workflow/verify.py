@@ -10,7 +10,7 @@ from backup.logs import log
 from backup.ports import Restorer, Store
 from backup.stream.readers import Counted, drain
 from backup.stream.volumes import Progress, no_progress
-from backup.workflow.catalog import Catalog, decode_part
+from backup.workflow.catalog import Catalog, decode_part, dump_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ def verify(backup: Manifest, store: Store, restorer: Restorer, *, progress: Prog
         ConfigurationError: no pg_restore that reads this archive is installed.
     """
     begun = time.monotonic()
+    dump_of(backup)
     for part in backup.parts:
         _verify_part(backup, part, store, restorer, progress)
     return Verified(

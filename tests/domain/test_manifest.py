@@ -17,10 +17,13 @@ from tests.support.manifests import a_manifest
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 sizes = st.integers(min_value=0, max_value=1 << 60)
 times = st.datetimes(timezones=st.just(UTC))
-volumes = st.builds(Volume, name=texts, bytes=sizes, sha256=texts)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+versions = st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}", fullmatch=True)
+hashes = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+volumes = st.builds(Volume, name=names, bytes=sizes, sha256=hashes)
 parts = st.builds(
     Part,
-    name=texts,
+    name=names,
     role=st.sampled_from(Role),
     volumes=st.lists(volumes, max_size=4).map(tuple),
     raw_bytes=sizes,
@@ -33,8 +36,10 @@ manifests = st.builds(
     id=texts,
     target=texts,
     status=st.sampled_from(Status),
-    tool=st.builds(Tool, engine=st.sampled_from(["pgdump", "rows"]), name=texts, version=texts),
-    database=st.builds(Database, name=texts, bytes=sizes, server_version=texts, encoding=texts, standby=st.booleans()),
+    tool=st.builds(Tool, engine=st.sampled_from(["pgdump", "rows"]), name=texts, version=versions),
+    database=st.builds(
+        Database, name=texts, bytes=sizes, server_version=versions, encoding=texts, standby=st.booleans()
+    ),
     snapshot=st.builds(SnapshotMark, time=times, lsn=texts),
     started=times,
     finished=times,
