@@ -30,6 +30,9 @@ _DATA_KINDS = (
     "BLOB",
     "STATISTICS DATA",
 )
+_FEW = 10
+"""Tables that are all named where none of them was meant; a guess at what can be read at a glance."""
+
 _INDEXES = frozenset({"INDEX", "CONSTRAINT"})
 _AFTER_DATA = frozenset(
     {
@@ -141,15 +144,24 @@ def find_tables(entries: Iterable[Entry], wanted: Collection[str]) -> dict[int, 
             names = ", ".join(f"{entry.schema}.{entry.name}" for entry in hits)
             raise NotFound(f"{text!r} means several tables: {names}", hint="give the schema too: schema.table")
         if not hits:
-            near = _nearest(text, tables.values())
-            raise NotFound(
-                f"the backup has no table {text!r}",
-                hint=f"did you mean {', '.join(near)}?"
-                if near
-                else f"it has {len(tables)} tables, none is called alike",
-            )
+            raise NotFound(f"the backup has no table {text!r}", hint=_what_there_is(text, tables.values()))
         found[hits[0].number] = f"{hits[0].schema}.{hits[0].name}"
     return found
+
+
+def _what_there_is(text: str, tables: Collection[Entry]) -> str:
+    if near := _nearest(text, tables):
+        return f"did you mean {', '.join(near)}?"
+    if len(tables) > _FEW:
+        return f"it has {len(tables)} tables, none is called alike"
+    names = ", ".join(f"{entry.schema}.{entry.name}" for entry in tables)
+    return (
+        f"it has {len(tables)} tables: {names}"
+        if len(tables) > 1
+        else f"it has only {names}"
+        if names
+        else "it has none"
+    )
 
 
 def _nearest(text: str, tables: Collection[Entry]) -> list[str]:

@@ -108,7 +108,17 @@ def test_an_unknown_name_gets_the_nearest(text: str, near: str) -> None:
 def test_where_nothing_is_near_the_number_of_tables_is_said() -> None:
     with pytest.raises(NotFound) as caught:
         find_tables(TABLES, ["zzzzzz"])
-    assert "4 tables" in (caught.value.hint or "")
+    assert (caught.value.hint or "").startswith("it has 4 tables: public.orders, public.Orders, ")
+    with pytest.raises(NotFound) as caught:
+        find_tables([entry(number, "TABLE") for number in range(11)], ["zzzzzz"])
+    assert caught.value.hint == "it has 11 tables, none is called alike"
+
+
+@pytest.mark.parametrize(("count", "hint"), [(0, "it has none"), (1, "it has only public.n0")])
+def test_of_few_tables_all_are_named(count: int, hint: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        find_tables([entry(number, "TABLE") for number in range(count)], ["zzzzzz"])
+    assert caught.value.hint == hint
 
 
 def test_a_view_is_no_table() -> None:
