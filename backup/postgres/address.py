@@ -124,7 +124,8 @@ class Address:
             return f"service {get('service')}" + (f", database {get('dbname')}" if get("dbname") else "")
         user = f"{get('user')}@" if get("user") else ""
         port = f":{get('port')}" if get("port") else ""
-        return f"{user}{get('host') or get('hostaddr') or 'local socket'}{port}/{get('dbname') or ''}"
+        place = f"{user}{get('host') or get('hostaddr') or 'local socket'}{port}"
+        return f"{place}/{get('dbname')}" if get("dbname") else place
 
 
 def _without(message: str, secret: str) -> str:

@@ -17,7 +17,14 @@ from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, EncryptionMissing, PgproofError
+from backup.errors import (
+    AccessDenied,
+    ConfigurationError,
+    DatabaseMissing,
+    DatabaseUnreachable,
+    EncryptionMissing,
+    PgproofError,
+)
 from backup.logs import log
 from backup.postgres.address import Address
 
@@ -41,6 +48,15 @@ _REFUSALS = (
     "certificate required",
 )
 
+_MISTAKES = re.compile(
+    r"definition of service .* not found|service file .* not found|in service file|invalid port number"
+    r"|invalid integer value|invalid \S+ value: |could not parse network address|could not match \d+ "
+    r"|weak sslmode|invalid SSL protocol version range"
+)
+"""Of libpq's words on an address or a PG* variable that no server ever saw."""
+
+_CLOSED = re.compile(r"is not currently accepting connections|cannot connect to invalid database")
+
 _UNENCRYPTED = re.compile(
     r"does not support SSL|certificate|SSL error: (?!unexpected eof)|does not match host name|negotiated|sslmode"
 )
@@ -58,6 +74,7 @@ def connect(address: Address, *, connect_timeout: int = 10, patient: bool = True
 
     Raises:
         DatabaseUnreachable, DatabaseMissing, AccessDenied: it could not be made.
+        ConfigurationError: libpq cannot make sense of the address.
         PgproofError: what the block's own psycopg errors mean, by `translate`.
     """
     connection = _open(address, connect_timeout, _ATTEMPTS if patient else 1)
@@ -114,6 +131,18 @@ def _tell_retry(details: RetryDetails) -> None:
 def _refused(error: psycopg.Error, address: Address) -> PgproofError:
     """Why a connection was not made. libpq does not hand out the code that the server gave, only its words."""
     said = _said(error)
+    if isinstance(error, psycopg.ProgrammingError) or _MISTAKES.search(said):
+        return ConfigurationError(
+            f"libpq cannot use the address {address}",
+            detail=said,
+            hint="correct the address, or the PG* variable or service file that completes it",
+        )
+    if _CLOSED.search(said):
+        return AccessDenied(
+            f"this database takes no connections: {address}",
+            detail=said,
+            hint="name another database in the address; template0, for one, is closed to all",
+        )
     if re.search(r"database .* does not exist", said):
         return DatabaseMissing(f"no such database: {address}", detail=said, hint="check the name in the address")
     if re.search("|".join(_REFUSALS), said):
@@ -140,9 +169,14 @@ def translate(error: psycopg.Error, address: Address) -> PgproofError:
         )
     if isinstance(error, sql.InsufficientPrivilege):
         return AccessDenied(f"not allowed at {address}", detail=said)
-    if error.sqlstate is None or isinstance(error, sql.AdminShutdown | sql.CrashShutdown | sql.CannotConnectNow):
+    if is_lost(error):
         return DatabaseUnreachable(f"the line to {address} broke", detail=said)
     return DatabaseUnreachable(f"the server at {address} could not answer", detail=said)
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether it means that the connection is no more: the line broke, or the server ended the session."""
+    return error.sqlstate is None or isinstance(error, sql.AdminShutdown | sql.CrashShutdown | sql.CannotConnectNow)
 
 
 def _said(error: psycopg.Error) -> str:
