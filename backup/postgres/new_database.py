@@ -16,7 +16,7 @@ from backup.domain.sql import quote_identifier, statements, with_database
 from backup.domain.toc import Entry
 from backup.errors import AccessDenied, PgproofError, RestoreFailed
 from backup.logs import log
-from backup.postgres.connection import Connection
+from backup.postgres.connection import Connection, is_lost
 from backup.postgres.destination import Destination
 from backup.postgres.rights import attempt, not_done
 from backup.signals import undisturbed
@@ -30,6 +30,7 @@ NAME_LIMIT = 63
 _RENAME_TRIES = 3
 _END_OTHERS = """
 SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %(name)s"""
+_LOCALE_HINT = "where its locale is missing, install it on the server (dpkg-reconfigure locales) and restart it"
 _BUILTIN_SINCE = 17
 _ICU_RULES_SINCE = 16
 _PROVIDER_SINCE = 15
@@ -83,6 +84,7 @@ def new_database(
 
     Raises:
         RestoreFailed, AccessDenied: it cannot be created.
+        psycopg.Error: the line broke.
     """
     place = connection.info.dbname
     notes: list[str] = []
@@ -120,11 +122,19 @@ def _create(connection: Connection, statement: str, name: str) -> None:
             hint="ALTER ROLE … CREATEDB, or restore with --in-place into a database that is there",
         ) from error
     except psycopg.Error as error:
+        if is_lost(error):
+            raise
         raise RestoreFailed(
             f"the database {name} could not be created",
             detail=str(error).strip(),
-            hint="where its locale is missing, install it on the server (dpkg-reconfigure locales) and restart it",
+            hint=_LOCALE_HINT if _is_of_locale(error) else None,
         ) from error
+
+
+def _is_of_locale(error: psycopg.Error) -> bool:
+    """By its code, for the server's words may be in any language; else by its words."""
+    codes = psycopg.errors.WrongObjectType | psycopg.errors.InvalidParameterValue | psycopg.errors.FeatureNotSupported
+    return isinstance(error, codes) or bool(re.search(r"(?i)locale|encoding|collation|provider|\bicu\b", str(error)))
 
 
 def _rename(connection: Connection, passing: str, name: str) -> None:
@@ -154,7 +164,12 @@ def _give_away(connection: Connection, name: str, owner: str) -> Iterator[str]:
 
 
 def _unnamed(name: str, error: psycopg.Error) -> RestoreFailed:
-    return RestoreFailed(f"the restored database could not be named {name}", detail=str(error).strip())
+    taken = isinstance(error, psycopg.errors.DuplicateDatabase)
+    return RestoreFailed(
+        f"the restored database could not be named {name}",
+        detail=str(error).strip(),
+        hint="another database of that name was made meanwhile: give another name with --into" if taken else None,
+    )
 
 
 def _drop(connection: Connection, place: str, name: str, reach: Reach) -> None:

@@ -96,7 +96,7 @@ def prepare_job(
     with _entrance(address.direct(), options, in_place=choice.in_place) as connection:
         destination = read_destination(connection)
         client = choose(clients, server=destination.major, archive=backup.tool.major)
-        _refuse_database(choice, destination)
+        _refuse_database(choice, destination, address)
         environment = address.environment(environ)
         with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
             entries = archive.entries()
@@ -157,7 +157,7 @@ def _choose_tables(entries: Sequence[Entry], wanted: tuple[str, ...]) -> tuple[f
     return selection.numbers, notes
 
 
-def _refuse_database(choice: RestoreChoice, destination: Destination) -> None:
+def _refuse_database(choice: RestoreChoice, destination: Destination, address: Address) -> None:
     if choice.in_place:
         return
     if (size := len(choice.into.encode())) > NAME_LIMIT:
@@ -166,9 +166,9 @@ def _refuse_database(choice: RestoreChoice, destination: Destination) -> None:
             hint=f"give one of at most {NAME_LIMIT} bytes with --into",
         )
     if choice.into in destination.databases:
+        replaceable = ", or replace what is in it with --in-place" if choice.into == address.database else ""
         raise UsageError(
-            f"the database {choice.into} exists already",
-            hint="give another name with --into, or replace what is in it with --in-place",
+            f"the database {choice.into} exists already", hint=f"give another name with --into{replaceable}"
         )
     if not destination.may_create:
         raise AccessDenied(

@@ -49,8 +49,6 @@ class PostgresRestorer:
         begun = time.monotonic()
         with self._prepare(backup, open_dump, choice) as job:
             seconds = {"checks": time.monotonic() - begun}
-            for note in job.notes:
-                log.warning(note)
             late_notes = list(self._replace_objects(job, seconds) if choice.in_place else self._fill_new(job, seconds))
         return RestoreReport(
             database=job.database,

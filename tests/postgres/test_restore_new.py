@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -13,9 +13,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backup.errors import IntegrityFailed, PgproofError, RestoreFailed, UsageError
+from backup.errors import DatabaseUnreachable, IntegrityFailed, PgproofError, RestoreFailed, UsageError
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
+from backup.postgres.connection import Connection, connect
+from backup.postgres.new_database import new_database as make_database
 from backup.postgres.restore_job import RestoreOptions
 from backup.postgres.restorer import PostgresRestorer
 from backup.stores.directory import DirectoryStore
@@ -90,6 +92,10 @@ def test_a_database_that_exists_is_never_touched(
     with pytest.raises(UsageError, match="exists already") as caught:
         restored(backup, store, make_restorer(pg18), name)
     assert caught.value.exit_code == 2
+    assert caught.value.hint == "give another name with --into"
+    with pytest.raises(UsageError, match="exists already") as caught:
+        restored(backup, store, make_restorer(pg18, name), name)
+    assert "--in-place" in (caught.value.hint or "")
     assert rows(pg18, name, "SELECT count(*) FROM mine") == [(0,)]
 
 
@@ -259,3 +265,62 @@ def test_statistics_that_cannot_be_gathered_are_a_note(
     report = restored(backed_up(pg18, name, store), store, make_restorer(pg18), f"{name}_again")
     assert [note for note in report.notes if note.startswith("not done: ANALYZE")]
     assert rows(pg18, f"{name}_again", "SELECT a FROM t") == [(1,)]
+
+
+def test_a_name_that_another_takes_meanwhile_is_told_with_what_to_do(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    fill(pg18, name)
+    backup = backed_up(pg18, name, store)
+
+    def take() -> bool:
+        if not with_prefix(pg18, f"{name}_again__restoring_"):
+            return False
+        new_database(pg18, name=f"{name}_again")
+        return True
+
+    with meanwhile(take), pytest.raises(RestoreFailed, match="could not be named") as caught:
+        restored(backup, store, make_restorer(pg18), f"{name}_again")
+    assert "another name with --into" in (caught.value.hint or "")
+    assert with_prefix(pg18, name) == [name, f"{name}_again"]
+
+
+def test_a_session_that_ends_while_the_database_is_made_is_4(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    backup = backed_up(pg18, name, store)
+    with pg18.connect() as holder, pg18.connect() as observer, holder.transaction(force_rollback=True):
+        holder.execute("COMMENT ON DATABASE template0 IS 'held'")
+
+        def end() -> bool:
+            ended = observer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE starts_with(query, 'CREATE DATABASE') AND wait_event_type = 'Lock' AND strpos(query, %s) > 0",
+                [f"{name}_again"],
+            )
+            return bool(ended.rowcount)
+
+        with meanwhile(end), pytest.raises(DatabaseUnreachable, match="broke") as caught:
+            restored(backup, store, make_restorer(pg18), f"{name}_again")
+    assert (caught.value.exit_code, caught.value.retryable) == (4, True)
+    assert with_prefix(pg18, name) == [name]
+
+
+@pytest.mark.parametrize(
+    ("options", "hinted"), [("LC_COLLATE 'no_such'", True), ("ENCODING 'LATIN1'", True), ("OWNER no_such", False)]
+)
+def test_only_what_is_about_a_locale_is_told_to_be_one(pg18: Server, options: str, *, hinted: bool) -> None:
+    statement = f"CREATE DATABASE never TEMPLATE template0 LOCALE 'C.UTF-8' {options}"
+
+    def reach(name: str) -> AbstractContextManager[Connection]:
+        return connect(Address.parse(pg18.url(name)))
+
+    with (
+        pytest.raises(RestoreFailed, match="could not be created") as caught,
+        reach("postgres") as connection,
+        make_database(connection, statement, passing="never", name="never", owner=None, reach=reach),
+    ):
+        raise AssertionError("it was made")
+    assert ("locale" in (caught.value.hint or "")) is hinted
