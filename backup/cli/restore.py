@@ -110,6 +110,11 @@ def restore(
     """
     if in_place and into:
         raise UsageError("--into and --in-place exclude each other")
+    if not in_place and (stray := "--confirm" if confirm else "--no-safety-backup" if no_safety_backup else None):
+        raise UsageError(
+            f"{stray} goes with --in-place, and without it nothing is overwritten",
+            hint=f"leave out {stray}, or give --in-place too",
+        )
     if target_url_file:
         target_url = _read_address(target_url_file, target_url)
     hide(passwords(target_url or ""))
@@ -126,7 +131,8 @@ def restore(
     if dry_run or in_place:
         plan = plan_restore(found, store, restorer, choice)
         if dry_run:
-            invocation.emit(plan, [_planned(found, plan), *plan.steps, *(f"note: {note}" for note in plan.notes)])
+            told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
+            invocation.emit(plan, [_planned(found, plan), told_steps])
             return
         _confirmed(plan.database, confirm)
         if not no_safety_backup:

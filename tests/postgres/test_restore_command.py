@@ -47,6 +47,12 @@ class Shop:
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout) if code == 0 else done.stderr + done.stdout
 
+    def told(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What the command prints for people."""
+        done = self._run([sys.executable, "-m", "backup", *arguments])
+        assert done.returncode == 0, done.stderr
+        return done
+
     def peak(self, *arguments: str) -> int:
         """The most memory that the command held, in KiB."""
         done = self._run([sys.executable, "-c", _MEASURED, *arguments])
@@ -120,6 +126,21 @@ def test_without_a_safety_backup_none_is_made(shop: Shop) -> None:
     made = shop.pgproof("backup")["id"]
     shop.pgproof("restore", made, "--in-place", "--confirm", shop.name, "--no-safety-backup")
     assert ids(shop) == [made]
+
+
+@pytest.mark.parametrize("stray", [["--confirm", "shop"], ["--no-safety-backup"]])
+def test_what_goes_with_in_place_is_refused_without_it(shop: Shop, stray: list[str]) -> None:
+    assert f"{stray[0]} goes with --in-place" in shop.pgproof("restore", "latest", *stray, code=2)
+
+
+def test_steps_and_notes_are_one_block_and_told_once(shop: Shop) -> None:
+    shop.pgproof("backup")
+    asked = ("restore", "latest", "--table", "orders")
+    _, steps = shop.told(*asked, "--dry-run").stdout.split("\n\n")
+    assert len(steps.splitlines()) > 3
+    assert "\nnote: rows of public.orders only" in steps
+    done = shop.told(*asked)
+    assert (done.stdout + done.stderr).count("rows of public.orders only") == 1
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_everything_as_it_is(shop: Shop) -> None:
