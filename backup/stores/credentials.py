@@ -90,21 +90,28 @@ def _found(asked: _Asked) -> Keys:
     raise ConfigurationError(f"no keys for S3 are found where PGPROOF_S3_CREDENTIALS={source.mode} looks for them")
 
 
-class _Fetched(Provider):
-    """Another provider, one thread at a time, its failures translated."""
+_Failed = Callable[[Exception], PgproofError]
 
-    def __init__(self, provider: Provider, failed: Callable[[Exception], PgproofError]) -> None:
+
+class _Fetched(Provider):
+    """Another provider, one thread at a time, its failures translated: by `never` until it had keys once."""
+
+    def __init__(self, provider: Provider, failed: _Failed, never: _Failed | None = None) -> None:
         self._provider = provider
         self._failed = failed
+        self._told_by = never or failed
         self._lock = threading.Lock()
 
     def retrieve(self) -> Credentials:
         """The keys, fetched anew where they have expired."""
         with self._lock:
             try:
-                return self._provider.retrieve()
+                found = self._provider.retrieve()
             except (ValueError, KeyError, OSError, SyntaxError, HTTPError) as error:
-                failure = self._failed(error)
+                failure = self._told_by(error)
+            else:
+                self._told_by = self._failed
+                return found
         raise failure  # outside the handler: the error's text and traceback may hold a token
 
 
@@ -209,16 +216,16 @@ def _instance(asked: _Asked) -> Keys | None:
     endpoint = asked.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     served = "the instance's metadata service"
 
-    def failed(error: Exception) -> PgproofError:
-        failure = _failures("the instance's role", served)(error)
-        if asked.source.mode != "auto":
-            return failure
-        # It was only the last place to look: who has set no keys need not know that there is such a service.
+    failed = _failures("the instance's role", served)
+
+    def never(error: Exception) -> PgproofError:
+        """It was only the last place to look: who has set no keys need not know that there is such a service."""
         absent = isinstance(error, (HTTPError, OSError))
-        return _nothing_found(asked, f"{served} does not answer" if absent else failure.message)
+        return _nothing_found(asked, f"{served} does not answer" if absent else failed(error).message)
 
     endpoint = endpoint.rstrip("/") if endpoint else None
-    return Keys(provider=_Fetched(_role_server(asked, endpoint), failed), place="instance role")
+    provider = _Fetched(_role_server(asked, endpoint), failed, never if asked.source.mode == "auto" else None)
+    return Keys(provider=provider, place="instance role")
 
 
 _Finder = Callable[[_Asked], Keys | None]
@@ -245,7 +252,7 @@ def _credentials_file(environ: Environ) -> Path:
     return Path(named) if named else Path(environ.get("HOME") or "~").expanduser() / ".aws" / "credentials"
 
 
-def _failures(what: str, server: str) -> Callable[[Exception], PgproofError]:
+def _failures(what: str, server: str) -> _Failed:
     """How a failure to get keys is told. Of the error's text only an HTTP status is safe to repeat."""
 
     def failed(error: Exception) -> PgproofError:

@@ -207,8 +207,8 @@ def test_a_token_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         pair(keys)
 
 
-def role_keys(name: str) -> dict[str, str]:
-    expiration = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def role_keys(name: str, lifetime: timedelta = timedelta(hours=1)) -> dict[str, str]:
+    expiration = (datetime.now(UTC) + lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "Code": "Success",
         "AccessKeyId": name,
@@ -265,6 +265,21 @@ def test_who_has_set_no_keys_is_told_so_before_what_the_metadata_service_said(
     for place in ("PGPROOF_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", f"{tmp_path}/.aws/credentials"):
         assert place in (error.hint or "")
     assert "metadata service refuses the instance's role (HTTP 403)" in (error.detail or "")
+
+
+def test_an_instance_role_that_was_taken_away_is_not_told_as_keys_that_are_missing(
+    tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    path = "/latest/meta-data/iam/security-credentials/"
+    httpserver.expect_ordered_request("/latest/api/token", method="PUT").respond_with_data("imds")
+    httpserver.expect_ordered_request(path).respond_with_data("r")
+    httpserver.expect_ordered_request(f"{path}r").respond_with_json(role_keys("role", timedelta(seconds=5)))
+    httpserver.expect_ordered_request("/latest/api/token", method="PUT").respond_with_data("denied", status=403)
+    environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": httpserver.url_for("/"), "HOME": str(tmp_path)}
+    keys = find_keys(KeySource(), environ)
+    assert pair(keys)[0] == "role"
+    with pytest.raises(AccessDenied, match="refuses the instance's role"):
+        pair(keys)
 
 
 def test_a_container_has_the_keys_of_its_role(
