@@ -79,7 +79,9 @@ class DirectoryStore:
         except StoreUnreachable as error:
             raise _missing(key, self.url, error) from error.__cause__
         try:
-            self._require_regular(key, os.fstat(file))
+            with _translated(path, to="read"):
+                found = os.fstat(file)
+            self._require_regular(key, found)
             yield _FileReader(file, path)
         finally:
             os.close(file)
