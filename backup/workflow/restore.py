@@ -29,7 +29,7 @@ def restore(
         PgproofError: of the class that says why; then no half database is left.
     """
     cautions = _cautions(backup)
-    for caution in cautions:
+    for caution in cautions if choice.in_place else ():  # too late in the report: something is overwritten
         log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
     report = restorer.restore(backup, _Dump(backup, store, progress).open, choice)

@@ -68,6 +68,7 @@ def test_a_safety_backup_leaves_nothing_out_whatever_the_settings_say(shop: Shop
     wanted = shop.made(filters)
     restored = shop("restore", "latest", "--in-place", "--confirm", shop.name, also=filters)
     assert "left parts of the database out" in restored.stdout
+    assert "left parts of the database out" in restored.stderr
     assert rows(shop.server, shop.name, "SELECT count(*) FROM sessions") == [(0,)]
     listed = json.loads(shop("list", "--json").stdout)["backups"]
     (safety,) = [each["id"] for each in listed if each["purpose"] == "safety"]
@@ -79,6 +80,8 @@ def test_a_safety_backup_leaves_nothing_out_whatever_the_settings_say(shop: Shop
 def test_a_dry_run_says_that_a_backup_leaves_things_out(shop: Shop) -> None:
     shop.made({"PGPROOF_EXCLUDE_TABLES": "public.sessions"})
     assert "left parts of the database out" in shop("restore", "latest", "--dry-run").stdout
+    done = shop("restore", "latest")
+    assert (done.stdout + done.stderr).count("left parts of the database out") == 1
 
 
 def test_a_database_without_a_backup_never_gets_that_of_another(shop: Shop) -> None:
