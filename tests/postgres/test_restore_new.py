@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -47,6 +48,10 @@ def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
 
 def with_prefix(server: Server, name: str) -> list[str]:
     return [each for each in server.databases() if each.startswith(name)]
+
+
+def reaching(server: Server, name: str) -> AbstractContextManager[Connection]:
+    return connect(Address.parse(server.url(name)))
 
 
 def fill(server: Server, name: str) -> None:
@@ -267,23 +272,18 @@ def test_statistics_that_cannot_be_gathered_are_a_note(
     assert rows(pg18, f"{name}_again", "SELECT a FROM t") == [(1,)]
 
 
-def test_a_name_that_another_takes_meanwhile_is_told_with_what_to_do(
-    pg18: Server, new_database: NewDatabase, store: DirectoryStore
-) -> None:
-    name = new_database(pg18)
-    fill(pg18, name)
-    backup = backed_up(pg18, name, store)
-
-    def take() -> bool:
-        if not with_prefix(pg18, f"{name}_again__restoring_"):
-            return False
-        new_database(pg18, name=f"{name}_again")
-        return True
-
-    with meanwhile(take), pytest.raises(RestoreFailed, match="could not be named") as caught:
-        restored(backup, store, make_restorer(pg18), f"{name}_again")
+def test_a_name_that_another_takes_meanwhile_is_told_with_what_to_do(pg18: Server, new_database: NewDatabase) -> None:
+    name, passing = new_database(pg18) + "_again", new_database(pg18) + "_passing"
+    statement = f"CREATE DATABASE {passing} TEMPLATE template0"
+    with (
+        pytest.raises(RestoreFailed, match="could not be named") as caught,
+        reaching(pg18, "postgres") as connection,
+        make_database(connection, statement, passing=passing, name=name, owner=None, reach=partial(reaching, pg18)),
+    ):
+        new_database(pg18, name=name)
     assert "another name with --into" in (caught.value.hint or "")
-    assert with_prefix(pg18, name) == [name, f"{name}_again"]
+    assert name in pg18.databases()
+    assert passing not in pg18.databases()
 
 
 def test_a_session_that_ends_while_the_database_is_made_is_4(
@@ -313,14 +313,10 @@ def test_a_session_that_ends_while_the_database_is_made_is_4(
 )
 def test_only_what_is_about_a_locale_is_told_to_be_one(pg18: Server, options: str, *, hinted: bool) -> None:
     statement = f"CREATE DATABASE never TEMPLATE template0 LOCALE 'C.UTF-8' {options}"
-
-    def reach(name: str) -> AbstractContextManager[Connection]:
-        return connect(Address.parse(pg18.url(name)))
-
     with (
         pytest.raises(RestoreFailed, match="could not be created") as caught,
-        reach("postgres") as connection,
-        make_database(connection, statement, passing="never", name="never", owner=None, reach=reach),
+        reaching(pg18, "postgres") as connection,
+        make_database(connection, statement, passing="never", name="never", owner=None, reach=partial(reaching, pg18)),
     ):
         raise AssertionError("it was made")
     assert ("locale" in (caught.value.hint or "")) is hinted
