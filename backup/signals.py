@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from backup.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-_IMPATIENT = 5
-"""The signal that ends the process at once, cleaned up or not: for a person whose Ctrl-C seems to do nothing."""
+_PATIENCE = 30.0
+"""Seconds after the first signal from which on another one ends the process at once, cleaned up or not: for a person
+whose Ctrl-C seems to do nothing. As long as Kubernetes waits before it kills."""
 
 _LATER = 0.02
 _IMPORT = "<frozen importlib._bootstrap>"
@@ -28,10 +30,10 @@ _IMPORT = "<frozen importlib._bootstrap>"
 
 @dataclass(slots=True)
 class _State:
-    """Of this process: what arrived first, how many did, how deep we are in cleaning up, and whether that was told."""
+    """Of this process: what arrived first, since when, how deep we are in cleaning up, and whether that was told."""
 
     first: int | None = None
-    arrived: int = 0
+    since: float = 0.0
     shields: int = 0
     raised: bool = False
     ours: bool = False
@@ -45,10 +47,11 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     if _state.ours:
         _state.ours = False
     else:
-        _state.arrived += 1
-        if _state.arrived >= _IMPATIENT:
+        now = time.monotonic()
+        if _state.first is None:
+            _state.first, _state.since = signum, now
+        elif now - _state.since > _PATIENCE:
             os._exit(128 + signum)
-        _state.first = _state.first or signum
     _raise_pending(frame)
 
 
@@ -96,7 +99,7 @@ def _swallowed(unraisable: sys.UnraisableHookArgs) -> None:
 def interruptible(*, last: bool = False) -> Iterator[None]:
     """Within it the first signal raises Interrupted in the main thread; more of them do not disturb the cleaning up.
 
-    The fifth ends the process at once.
+    One that comes half a minute after the first ends the process at once.
 
     Args:
         last: the process ends behind it: a signal that comes then has nothing to stop, and changes no exit status.
@@ -104,7 +107,7 @@ def interruptible(*, last: bool = False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _state.first, _state.arrived, _state.raised, _state.ours = None, 0, False, False
+    _state.first, _state.raised, _state.ours = None, False, False
     caught = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, _stop) for each in caught}
     hook, sys.unraisablehook = sys.unraisablehook, _swallowed

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -138,6 +139,13 @@ finally:
     time.sleep(0.5)
     print("clean", flush=True)
 """
+
+    @pytest.fixture(autouse=True)
+    def hang_up_as_usual(self) -> Iterator[None]:
+        """Not ignored, as children of nohup have it."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        yield
+        signal.signal(signal.SIGHUP, before)
 
     @pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
     def test_one_stops_the_run_which_cleans_up(self, launcher: Launcher, signum: signal.Signals, status: int) -> None:
