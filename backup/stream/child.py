@@ -27,7 +27,8 @@ PIPE_SIZE = 1 << 20
 _LITTLE = 128 << 10
 _PAUSE = 0.001
 """After a read of fewer bytes, seconds to let the pipe fill. pg_dump writes 4 KiB at a time: to wake up for each costs
-a sixth of our processor time, and the pipe holds more than comes in a millisecond (measured, see bench/README.md)."""
+processor time at both ends, and the pipe holds more than comes in a millisecond (a twentieth of the reads: see
+bench/README.md)."""
 
 _GRACE = 10.0
 """Seconds from one signal to the next, at last SIGKILL: a guess; pg_dump goes within one."""

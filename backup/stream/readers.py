@@ -14,8 +14,8 @@ READ_SIZE = 1 << 20
 """Bytes asked for at a time: large enough that the calls do not count."""
 
 _JOB_SIZE = 1 << 20
-"""Bytes that one thread compresses at a time. zstd's own choice, up to 8 MiB, takes thrice the memory with two threads
-and gains nothing: see bench/README.md."""
+"""Bytes that one thread compresses at a time. zstd's own choice, up to 8 MiB, takes thrice the memory at level 3 with
+two threads and gains nothing: see bench/README.md."""
 
 
 class ByteReader(Protocol):
