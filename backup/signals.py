@@ -37,6 +37,7 @@ class _State:
     shields: int = 0
     raised: bool = False
     ours: bool = False
+    waiting: bool = False
 
 
 _state = _State()
@@ -76,9 +77,12 @@ def _imports(frame: FrameType | None) -> bool:
 
 def _again() -> None:
     """Send the first signal to ourselves once more, a little later."""
+    if _state.waiting:  # another signal meets us here, perhaps in the middle of this
+        return
+    _state.waiting = True
 
     def send() -> None:
-        _state.ours = True
+        _state.waiting, _state.ours = False, True
         signal.pthread_kill(threading.main_thread().ident or 0, _state.first or signal.SIGTERM)
 
     timer = threading.Timer(_LATER, send)
@@ -107,13 +111,14 @@ def interruptible(*, last: bool = False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _state.first, _state.raised, _state.ours = None, False, False
+    _state.first, _state.raised, _state.ours, _state.waiting = None, False, False, False
     caught = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, _stop) for each in caught}
     hook, sys.unraisablehook = sys.unraisablehook, _swallowed
     try:
         yield
     finally:
+        _state.raised = True  # from here on nobody is told any more
         sys.unraisablehook = hook
         for each, handler in before.items():
             signal.signal(each, signal.SIG_IGN if last else handler)

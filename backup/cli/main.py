@@ -70,14 +70,24 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) 
     json = wants_json(argv, environ)
     status = _BUG
     hide(environ[name] for name in _SECRET_VARIABLES if environ.get(name))
-    with interruptible(last=last):
-        try:
-            status = _invoke(argv)
-        except OutputClosed:
-            status = 128 + signal.SIGPIPE
-        except Exception as error:  # noqa: BLE001 -- the last net: what nobody thought of is told as a bug
-            with suppress(Interrupted), undisturbed():
-                status = _tell_any(error, json=json)
+    told = False
+    failure: Exception | None = None
+    try:
+        with interruptible(last=last):
+            try:
+                status = _invoke(argv)
+                told = True
+            except OutputClosed:
+                status, told = 128 + signal.SIGPIPE, True
+            except Exception as error:  # noqa: BLE001 -- the last net: what nobody thought of is told as a bug
+                failure = error
+                with suppress(Interrupted), undisturbed():
+                    status = _tell_any(error, json=json)
+                    told = True
+    except Interrupted as late:  # between two steps above; once the outcome is told it has nothing to stop
+        failure = failure or late
+    if failure and not told:
+        status = _tell_any(failure, json=json)
     return status
 
 
