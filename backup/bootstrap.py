@@ -29,11 +29,7 @@ def make_address(settings: Settings, *, override: str | None = None) -> Address:
     """The database's address, or another one that `override` gives. Raises ConfigurationError where there is none."""
     from backup.postgres.address import Address
 
-    given = Address.parse(settings.database.conninfo if override is None else override)
-    address = given.direct()
-    if address != given:
-        log.info("Neon's pooler is passed by, pg_dump needs a session", host=address.keywords["host"])
-    return address
+    return Address.parse(settings.database.conninfo if override is None else override)
 
 
 def make_store(settings: StoreSettings) -> Store:
@@ -71,7 +67,7 @@ def make_source(settings: Settings) -> PostgresSource:
     from backup.postgres.source import PostgresSource
 
     return PostgresSource(
-        address=make_address(settings),
+        address=_told_direct(make_address(settings)),
         clients=_clients(settings),
         connect_timeout=settings.database.connect_timeout,
         filtered=settings.dump.filtered,
@@ -120,11 +116,19 @@ def make_restorer(settings: Settings, *, address: str | None = None) -> Postgres
         connect_timeout=settings.database.connect_timeout,
     )
     return PostgresRestorer(
-        address=make_address(settings, override=address),
+        address=_told_direct(make_address(settings, override=address)),
         clients=_clients(settings),
         environ=os.environ,
         options=options,
     )
+
+
+def _told_direct(address: Address) -> Address:
+    """`address` as it was given, so that the checks see it too; that its users go past a pooler is told."""
+    direct = address.direct()
+    if direct != address:
+        log.info("Neon's pooler is passed by, pg_dump needs a session", host=direct.keywords["host"])
+    return address
 
 
 def _clients(settings: Settings) -> tuple[Client, ...]:
