@@ -174,8 +174,9 @@ def test_root_runs_it_as_somebody_else_from_a_copy_where_it_must(bin_dir: Path, 
 
 
 _SCRIPT = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from backup.postgres.scratch import ScratchServer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell started with & inherits ignores it
 with ScratchServer(pathlib.Path(sys.argv[1])) as server:
     print(server.pid, server.folder, flush=True)
     time.sleep(60)
