@@ -1,0 +1,84 @@
+{{/* Refuses values that do not fit together, all at once. What one value alone may be, says values.schema.json. */}}
+{{- define "pgproof.check" -}}
+{{- $problems := concat (include "pgproof.databaseProblems" . | fromJsonArray) (include "pgproof.storeProblems" . | fromJsonArray) (include "pgproof.otherProblems" . | fromJsonArray) -}}
+{{- if $problems -}}
+{{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pgproof.databaseProblems" -}}
+{{- $problems := list -}}
+{{- $single := .Values.database -}}
+{{- if and .Values.databases (or $single.existingSecret $single.url $single.target) -}}
+{{- $problems = append $problems "database and databases are both set: use database for one, databases for several" -}}
+{{- end -}}
+{{- $targets := dict -}}
+{{- range $db := include "pgproof.databases" . | fromJsonArray -}}
+{{- $where := $db.key | empty | ternary "database" (printf "databases.%s" $db.key) -}}
+{{- $config := $db.config.database | default dict -}}
+{{- if and $db.existingSecret $db.url -}}
+{{- $problems = append $problems (printf "%s.existingSecret and %s.url are both set: the Secret is for use, the url for trying out" $where $where) -}}
+{{- else if not (or $db.existingSecret $db.url $config.url_file) -}}
+{{- $problems = append $problems (printf "no database is set: make a Secret with its address under the key %s (kubectl create secret generic NAME --from-file=%s=FILE) and name it in %s.existingSecret" $db.secretKey $db.secretKey $where) -}}
+{{- else if and $config.url_file (or $db.existingSecret $db.url) -}}
+{{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
+{{- end -}}
+{{- if $config.url -}}
+{{- $problems = append $problems "config.database.url would put a password into a ConfigMap: name a Secret in database.existingSecret" -}}
+{{- end -}}
+{{- if $db.config.target -}}
+{{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
+{{- end -}}
+{{- if and $db.target (hasKey $targets $db.target) -}}
+{{- $problems = append $problems (printf "databases.%s and databases.%s have the same target %s, so that nobody could tell their backups apart" (get $targets $db.target) $db.key $db.target) -}}
+{{- end -}}
+{{- $_ := set $targets ($db.target | default "") $db.key -}}
+{{- end -}}
+{{- toJson ($problems | uniq) -}}
+{{- end -}}
+
+{{- define "pgproof.storeProblems" -}}
+{{- $problems := list -}}
+{{- $store := .Values.store -}}
+{{- $url := include "pgproof.storeUrl" . -}}
+{{- $mounts := list -}}
+{{- if $store.persistence.enabled -}}{{- $mounts = append $mounts $store.persistence.mountPath -}}{{- end -}}
+{{- if and $store.persistence.enabled (not (or (eq $url $store.persistence.mountPath) (hasPrefix (printf "%s/" $store.persistence.mountPath) $url))) -}}
+{{- $problems = append $problems (printf "store.url is %s, and store.persistence is enabled too: use the bucket or the volume" $url) -}}
+{{- end -}}
+{{- range .Values.extraVolumeMounts -}}{{- $mounts = append $mounts .mountPath -}}{{- end -}}
+{{- if not (or $url (dig "stores" dict .Values.config)) -}}
+{{- $problems = append $problems "no store is set: set store.url to s3://bucket/prefix, or store.persistence.enabled for a volume" -}}
+{{- else if hasPrefix "/" $url -}}
+{{- $mounted := false -}}
+{{- range $mounts -}}{{- if or (eq $url .) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $url) -}}{{- $mounted = true -}}{{- end -}}{{- end -}}
+{{- if not $mounted -}}
+{{- $problems = append $problems (printf "store.url is the folder %s, but no volume is mounted there: set store.persistence.enabled, or extraVolumes and extraVolumeMounts" $url) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $store.existingSecret (or $store.accessKey $store.secretKey) -}}
+{{- $problems = append $problems "store.existingSecret and store.accessKey or store.secretKey are both set: the Secret is for use, the keys for trying out" -}}
+{{- else if ne (empty $store.accessKey) (empty $store.secretKey) -}}
+{{- $problems = append $problems "only one of store.accessKey and store.secretKey is set: they belong together" -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- define "pgproof.otherProblems" -}}
+{{- $problems := list -}}
+{{- if and .Values.webhook.existingSecret (or .Values.webhook.url .Values.webhook.secret) -}}
+{{- $problems = append $problems "webhook.existingSecret and webhook.url or webhook.secret are both set: the Secret is for use, the others for trying out" -}}
+{{- else if and .Values.webhook.secret (not .Values.webhook.url) -}}
+{{- $problems = append $problems "webhook.secret is set without webhook.url" -}}
+{{- end -}}
+{{- if dig "notify" "webhook" "url" "" .Values.config -}}
+{{- $problems = append $problems "config.notify.webhook.url would put a secret into a ConfigMap: name a Secret in webhook.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.restore.backup .Release.IsUpgrade -}}
+{{- $problems = append $problems "restore.backup is for helm template alone: helm template … -s templates/restore-job.yaml --set restore.backup=… | kubectl create -f -" -}}
+{{- end -}}
+{{- if and .Values.restore.backup .Values.databases (not (hasKey .Values.databases .Values.restore.database)) -}}
+{{- $problems = append $problems (printf "restore.database says which database is restored; it must be one of %s" (keys .Values.databases | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}

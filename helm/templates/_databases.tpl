@@ -1,0 +1,56 @@
+{{/*
+The databases of the release as JSON: for each what is its own, else what the release says. The single database has the
+label `default` and no key. It is the only place that knows that there are two ways to name databases.
+*/}}
+{{- define "pgproof.databases" -}}
+{{- $root := . -}}
+{{- $all := list -}}
+{{- if .Values.databases -}}
+{{- range $key, $own := .Values.databases -}}
+{{- $own := $own | default dict -}}
+{{- $target := $own.target | default $key -}}
+{{- $all = append $all (include "pgproof.database" (dict "root" $root "key" $key "own" $own "target" $target) | fromJson) -}}
+{{- end -}}
+{{- else -}}
+{{- $all = append $all (include "pgproof.database" (dict "root" $root "key" "" "own" .Values.database "target" .Values.database.target) | fromJson) -}}
+{{- end -}}
+{{- toJson $all -}}
+{{- end -}}
+
+{{/* One of them. Takes a dict of root, key, own and target. */}}
+{{- define "pgproof.database" -}}
+{{- $values := .root.Values -}}
+{{- $own := .own -}}
+{{- $restore := $own.restore | default dict -}}
+{{- $db := dict
+      "key" .key
+      "label" (.key | default "default")
+      "base" (include "pgproof.basename" (dict "root" .root "key" .key))
+      "existingSecret" ($own.existingSecret | default "")
+      "secretKey" ($own.secretKey | default $values.database.secretKey)
+      "url" ($own.url | default "")
+      "target" .target
+      "schedule" ($own.schedule | default $values.schedule)
+      "timeZone" ($own.timeZone | default $values.timeZone)
+      "suspend" (hasKey $own "suspend" | ternary $own.suspend $values.suspend)
+      "activeDeadlineSeconds" ($own.activeDeadlineSeconds | default $values.activeDeadlineSeconds)
+      "config" (mergeOverwrite (deepCopy $values.config) (deepCopy ($own.config | default dict)))
+      "resources" (mergeOverwrite (deepCopy $values.resources) (deepCopy ($own.resources | default dict)))
+      "restoreSecret" ($restore.existingSecret | default $values.restore.existingSecret)
+      "restoreSecretKey" ($restore.secretKey | default $values.restore.secretKey)
+      "request" (mergeOverwrite (deepCopy $values.restore.request) (deepCopy ($restore.request | default dict)))
+-}}
+{{- toJson $db -}}
+{{- end -}}
+
+{{/* What PGPROOF_STORE says; empty where the configuration names the stores. */}}
+{{- define "pgproof.storeUrl" -}}
+{{- with .Values.store -}}
+{{- .url | default (ternary .persistence.mountPath "" .persistence.enabled) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The configuration file of one database. Takes its dict. */}}
+{{- define "pgproof.config" -}}
+{{- .config | toYaml -}}
+{{- end -}}

@@ -1,0 +1,51 @@
+{{/* The environment of a container. Takes a dict of root, db and component. Secrets come by reference alone. */}}
+{{- define "pgproof.env" -}}
+{{- $values := .root.Values -}}
+{{- $full := include "pgproof.fullname" .root -}}
+- {name: PGPROOF_CONFIG, value: /etc/pgproof/config.yaml}
+- {name: PGPROOF_TERMINATION_LOG, value: /dev/termination-log}
+{{- if or .db.existingSecret .db.url }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_DATABASE_URL" (.db.existingSecret | default (printf "%s-database" .db.base)) (ternary .db.secretKey "url" (ne .db.existingSecret ""))) }}
+{{- end }}
+{{- with .db.target }}
+- {name: PGPROOF_TARGET, value: {{ . | quote }}}
+{{- end }}
+{{- with include "pgproof.storeUrl" .root }}
+- {name: PGPROOF_STORE, value: {{ . | quote }}}
+{{- end }}
+{{- with $values.store.endpoint }}
+- {name: PGPROOF_S3_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- with $values.store.region }}
+- {name: PGPROOF_S3_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- if ne $values.store.credentials "auto" }}
+- {name: PGPROOF_S3_CREDENTIALS, value: {{ $values.store.credentials }}}
+{{- end }}
+{{- if or $values.store.existingSecret $values.store.accessKey }}
+{{- $secret := $values.store.existingSecret | default (printf "%s-store" $full) }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_S3_ACCESS_KEY" $secret "access-key") }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_S3_SECRET_KEY" $secret "secret-key") }}
+{{- end }}
+{{- if and (or $values.webhook.existingSecret $values.webhook.url) (ne .component "test") }}
+{{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
+{{- end }}
+{{- if and $values.events.enabled (ne .component "test") }}
+- {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
+{{- end }}
+{{- if and .db.restoreSecret (eq .component "restore") }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_RESTORE_TARGET_URL" .db.restoreSecret .db.restoreSecretKey) }}
+{{- end }}
+{{- with $values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A variable from a Secret. Takes a list: variable, Secret, key and, where the key may be missing, "optional". */}}
+{{- define "pgproof.secretEnv" -}}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}{{ if gt (len .) 3 }}, optional: true{{ end }}}
+{{- end -}}

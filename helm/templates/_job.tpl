@@ -1,0 +1,33 @@
+{{/* The spec of a Job that makes one backup. Takes a dict of root and db. */}}
+{{- define "pgproof.backupJobSpec" -}}
+{{- $values := .root.Values -}}
+backoffLimit: {{ $values.backoffLimit | int }}
+activeDeadlineSeconds: {{ .db.activeDeadlineSeconds | int64 }}
+# The next pod starts only when the last one is gone, which holds the lock of the database until then.
+podReplacementPolicy: Failed
+podFailurePolicy:
+  rules:
+    # A pod that a node's end, a drain or an eviction took away has not failed.
+    - action: Ignore
+      onPodConditions:
+        - type: DisruptionTarget
+    # Codes that a retry cannot mend: usage, configuration, nothing found, lock, later step, suspect, degraded, refused.
+    - action: FailJob
+      onExitCodes:
+        containerName: pgproof
+        operator: In
+        values: [2, 3, 9, 10, 11, 12, 13, 14]
+template:
+  {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "backup" "args" (list "backup") "resources" .db.resources) | nindent 2 }}
+{{- end -}}
+
+{{/* The spec of a Job that restores; it is never tried again by itself. Takes a dict of root, db and args. */}}
+{{- define "pgproof.restoreJobSpec" -}}
+{{- $restore := .root.Values.restore -}}
+backoffLimit: 0
+{{- with $restore.activeDeadlineSeconds }}
+activeDeadlineSeconds: {{ . | int64 }}
+{{- end }}
+template:
+  {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "restore" "args" .args "resources" ($restore.resources | default .db.resources)) | nindent 2 }}
+{{- end -}}

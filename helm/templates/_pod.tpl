@@ -1,0 +1,107 @@
+{{/* The one pod template, of every Job. Takes a dict of root, db, component, args and resources. */}}
+{{- define "pgproof.podTemplate" -}}
+{{- $values := .root.Values -}}
+metadata:
+  labels:
+    {{- include "pgproof.databaseLabels" . | nindent 4 }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # Says with which configuration a pod ran. Secrets are left out: a hash of a short password tells the password.
+    checksum/config: {{ include "pgproof.config" .db | sha256sum }}
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds | int64 }}
+  serviceAccountName: {{ include "pgproof.serviceAccountName" .root }}
+  automountServiceAccountToken: {{ and $values.events.enabled (ne .component "test") }}
+  # The names of the namespace's Services do not belong into the environment.
+  enableServiceLinks: false
+  {{- with $values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  securityContext:
+    {{- toYaml $values.podSecurityContext | nindent 4 }}
+  containers:
+    - name: pgproof
+      image: {{ include "pgproof.image" .root }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args:
+        {{- toYaml .args | nindent 8 }}
+      env:
+        {{- include "pgproof.env" . | nindent 8 }}
+      {{- with $values.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      resources:
+        {{- toYaml .resources | nindent 8 }}
+      securityContext:
+        {{- toYaml $values.securityContext | nindent 8 }}
+      # pgproof writes its outcome there; where it could not, the log's end has to do.
+      terminationMessagePolicy: FallbackToLogsOnError
+      volumeMounts:
+        {{- include "pgproof.volumeMounts" . | nindent 8 }}
+  volumes:
+    {{- include "pgproof.volumes" . | nindent 4 }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "pgproof.image" -}}
+{{- with .Values.image -}}
+{{- $tag := .tag | default (ternary "" $.Chart.AppVersion (ne .digest "")) -}}
+{{- printf "%s%s%s" .repository (ternary (printf ":%s" $tag) "" (ne $tag "")) (ternary (printf "@%s" .digest) "" (ne .digest "")) | quote -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pgproof.volumeMounts" -}}
+{{- $values := .root.Values -}}
+- {name: config, mountPath: /etc/pgproof, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- if eq .component "restore" }}
+- {name: request, mountPath: /etc/pgproof-request, readOnly: true}
+{{- end }}
+{{- if $values.store.persistence.enabled }}
+- {name: backups, mountPath: {{ $values.store.persistence.mountPath }}}
+{{- end }}
+{{- with $values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "pgproof.volumes" -}}
+{{- $values := .root.Values -}}
+- name: config
+  configMap: {name: {{ .db.base }}-config}
+- name: tmp
+  emptyDir: {sizeLimit: {{ $values.tmpSize }}}
+{{- if eq .component "restore" }}
+- name: request
+  configMap: {name: {{ .db.base }}-restore-request}
+{{- end }}
+{{- if $values.store.persistence.enabled }}
+- name: backups
+  persistentVolumeClaim: {claimName: {{ include "pgproof.claimName" .root }}}
+{{- end }}
+{{- with $values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
