@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup.logs import log
-from backup.ports import Store
+from backup.ports import Notifier, Store
 from backup.settings import Settings, StoreSettings
 from backup.stream.volumes import Encoding
 
@@ -121,6 +121,22 @@ def make_restorer(settings: Settings, *, address: str | None = None) -> Postgres
         environ=os.environ,
         options=options,
     )
+
+
+def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:
+    """Everybody who is told how a run ended. Raises ConfigurationError where that cannot be done as it is set."""
+    found: list[Notifier] = []
+    webhook = settings.notify.webhook
+    if webhook.url:
+        from backup.notify.webhook import Webhook
+
+        url = webhook.url.get_secret_value()
+        found.append(Webhook(url, keys=webhook.keys, timeout=webhook.timeout, ca_file=webhook.ca_file))
+    if settings.kubernetes.cronjob:
+        from backup.kube.events import CronJobEvents
+
+        found.append(CronJobEvents(settings.kubernetes.cronjob))
+    return tuple(found)
 
 
 def _told_direct(address: Address) -> Address:

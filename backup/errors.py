@@ -19,7 +19,9 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── NotFound                 9   no such backup, target or table
 ├── LockHeld                 10  another run of this target is under way
 ├── ResultLost               11  the work is done, but its result could not be printed
-├── AccessDenied             14  the database or the store refuses us
+├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
+├── AccessDenied             14  the database, the store or the cluster refuses us
+├── ClusterUnreachable       15  the Kubernetes cluster does not answer
 └── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
 ```
 """
@@ -157,10 +159,22 @@ class ResultLost(PgproofError):
     exit_code = 11
 
 
+class NotificationFailed(PgproofError):
+    """Somebody could not be told of a run. Only a warning: a dead webhook fails no good backup."""
+
+    exit_code = 11
+
+
 class AccessDenied(PgproofError):
-    """The database or the store refuses us: credentials or rights."""
+    """The database, the store or the Kubernetes cluster refuses us: credentials or rights."""
 
     exit_code = 14
+
+
+class ClusterUnreachable(PgproofError):
+    """The Kubernetes cluster does not answer."""
+
+    exit_code = 15
 
 
 class Interrupted(PgproofError):

@@ -19,12 +19,13 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import logging
 
+    from stamina.instrumentation import RetryDetails
     from structlog.typing import Processor
 
 Format = Literal["text", "json"]
 
 MASK = "********"
-_LIBRARIES = ("urllib3", "minio", "stamina", "asyncio", "psycopg")
+_LIBRARIES = ("urllib3", "minio", "stamina", "asyncio", "psycopg", "httpx", "httpcore", "kubernetes")
 _WORDLIKE = re.compile(r"[\w.-]{1,7}|(?:[^\W\d]|[.-]){1,15}")
 """A secret that may as well be the name of a table or a word of a message. To mask it there would spoil what is to be
 copied, and tell the secret by what is masked. The lengths are guesses, in characters."""
@@ -235,6 +236,11 @@ class _Log:
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 log = _Log()
 """Tell events here."""
+
+
+def tell_retry(details: RetryDetails) -> None:
+    """In place of stamina's own event, which describes our code instead of what went wrong."""
+    log.warning("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
 
 
 def _follow_libraries(level: int) -> None:

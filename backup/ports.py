@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from backup.domain.checks import Check
+from backup.domain.events import RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
 from backup.stream.readers import ByteReader
 
@@ -185,3 +186,22 @@ class Restorer(Protocol):
 
     def read_through(self, backup: Manifest, dump: ByteReader, /) -> None:
         """Let the archive reader of PostgreSQL read all of a dump, to nowhere. Raises IntegrityFailed."""
+
+
+class Notifier(Protocol):
+    """Somebody who is told how a run ended."""
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people; no secret."""
+
+    def tell(self, event: RunEvent, /, *, within: float) -> None:
+        """Tell it, and return when it was heard.
+
+        Args:
+            event: what happened.
+            within: seconds for all attempts together.
+
+        Raises:
+            NotificationFailed: it was not.
+        """

@@ -19,8 +19,10 @@ import click
 
 from backup import __version__
 from backup.cli.commands import Commands
+from backup.cli.failures import Bug, as_told, describe, lines
 from backup.cli.output import OutputClosed, abandon_stdout, print_json, write
-from backup.errors import Interrupted, PgproofError, UsageError
+from backup.cli.termination import leave
+from backup.errors import Interrupted, PgproofError
 from backup.logs import hide, redact
 from backup.signals import interruptible, undisturbed
 
@@ -107,31 +109,15 @@ def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     return "--json" in options or environ.get("PGPROOF_JSON", "").strip().lower() in _TRUE
 
 
-def tell(error: PgproofError, *, json: bool, code: str | None = None) -> int:
+def tell(error: PgproofError, *, json: bool) -> int:
     """Print a failure on stderr, and as JSON on stdout where that is wanted; return its exit status."""
-    lines = [f"pgproof: error: {error.message}"]
-    lines += [f"  {line}" for line in (error.detail or "").splitlines()]
-    if error.hint:
-        first, *more = error.hint.splitlines()
-        lines += [f"hint: {first}", *(f"  {line}" for line in more)]
-    print(redact("\n".join(lines)), file=sys.stderr)  # noqa: T201 -- this module tells what went wrong
-    status = error.status
+    text = "\n".join(lines(error))
+    print(text, file=sys.stderr)  # noqa: T201 -- this module tells what went wrong
+    leave(text)
     if json:
         with suppress(OutputClosed):
-            print_json({"error": describe(error, code=code)})
-    return status
-
-
-def describe(error: PgproofError, *, code: str | None = None) -> dict[str, object]:
-    """A failure for programs, without secrets."""
-    return {
-        "code": code or error.code,
-        "message": redact(error.message),
-        "detail": redact(error.detail) if error.detail else None,
-        "hint": redact(error.hint) if error.hint else None,
-        "exit_code": error.status,
-        "retryable": error.retryable or error.status == _BUG,
-    }
+            print_json({"error": describe(error)})
+    return error.status
 
 
 def _invoke(argv: Sequence[str]) -> int:
@@ -159,28 +145,7 @@ def _stdout_is_closed() -> bool:
 
 
 def _tell_any(error: Exception, *, json: bool) -> int:
-    if isinstance(error, PgproofError):
-        return tell(error, json=json)
-    if isinstance(error, click.ClickException):
-        return tell(_usage(error), json=json)
-    if isinstance(error, click.Abort):
-        return tell(UsageError("there was no answer"), json=json)
-    return _tell_bug(error, json=json)
-
-
-def _usage(error: click.ClickException) -> UsageError:
-    """What click found wrong with the command line, in our words."""
-    message = error.format_message().rstrip(".")
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"{context.command_path if context else 'pgproof'} --help shows what there is"
-    return UsageError(message[:1].lower() + message[1:], hint=hint)
-
-
-def _tell_bug(error: Exception, *, json: bool) -> int:
-    print(redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")  # noqa: T201 -- as above
-    kind = type(error).__name__
-    bug = PgproofError(
-        f"this is a bug of pgproof {__version__}: {kind}: {error}",
-        hint="please report it, with the lines above",
-    )
-    return tell(bug, json=json, code="bug")
+    told = as_told(error)
+    if isinstance(told, Bug):
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr, end="")  # noqa: T201 -- as above
+    return tell(told, json=json)

@@ -15,7 +15,7 @@ from psycopg import errors as sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+from stamina.instrumentation import set_on_retry_hooks
 
 from backup.errors import (
     AccessDenied,
@@ -25,7 +25,7 @@ from backup.errors import (
     EncryptionMissing,
     PgproofError,
 )
-from backup.logs import log
+from backup.logs import tell_retry
 from backup.postgres.address import Address
 
 Connection = psycopg.Connection[TupleRow]
@@ -103,7 +103,7 @@ class _AnyBytes(Loader):
 
 
 def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
-    set_on_retry_hooks([_tell_retry])
+    set_on_retry_hooks([tell_retry])
     for attempt in stamina.retry_context(
         on=lambda error: isinstance(error, DatabaseUnreachable) and error.retryable,
         attempts=attempts,
@@ -121,11 +121,6 @@ def _open(address: Address, connect_timeout: int, attempts: int) -> Connection:
             except psycopg.Error as error:
                 raise _refused(error, address) from error
     raise AssertionError("stamina either returns or raises")
-
-
-def _tell_retry(details: RetryDetails) -> None:
-    """In place of stamina's own event, which describes our code instead of what went wrong."""
-    log.warning("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
 
 
 def _refused(error: psycopg.Error, address: Address) -> PgproofError:

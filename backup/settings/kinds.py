@@ -5,6 +5,7 @@ Owns how one value is read from text; knows no setting by name.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from backup.errors import UsageError
 _UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _STORE_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,62}(/[^?#]*)?|file:///[^?#]*|\.{0,2}/.*|\.{1,2}")
 _MEMORY = re.compile(r"\d+\s*(kB|MB|GB|TB)")
+_SHORTEST_KEY = 24
+"""Bytes; the least that Standard Webhooks allows."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
@@ -113,6 +116,30 @@ def _sts_url(url: str) -> str:
     return url
 
 
+def _webhook_url(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"https?://[^/?#\s]+([/?][^#\s]*)?", secret.get_secret_value()):
+        raise ValueError("must be an http:// or https:// address")
+    return secret
+
+
+def _webhook_secrets(secret: SecretStr) -> SecretStr:
+    for each in webhook_secrets(secret):
+        try:
+            key = base64.b64decode(each.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) < _SHORTEST_KEY:
+            raise ValueError(
+                f"must be whsec_ and {_SHORTEST_KEY} bytes or more in base64; openssl rand -base64 32 makes them"
+            )
+    return secret
+
+
+def webhook_secrets(secret: SecretStr) -> tuple[str, ...]:
+    """The secrets that are written in one setting, separated by commas or spaces."""
+    return tuple(re.split(r"[,\s]+", secret.get_secret_value().strip()))
+
+
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
         raise ValueError("must be a size as PostgreSQL writes it, such as 256MB")
@@ -138,6 +165,9 @@ Target = Annotated[str, AfterValidator(_target)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 StsUrl = Annotated[str, AfterValidator(_sts_url)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
+WebhookSecrets = Annotated[SecretStr, AfterValidator(_webhook_secrets)]
+"""Several, separated by commas or spaces: each signs, so that one can be changed for another."""
 Memory = Annotated[str, AfterValidator(_memory)]
 Conninfo = Annotated[SecretStr, AfterValidator(_conninfo)]
 """How libpq is told where a database is; empty where its own `PG*` variables say it all."""

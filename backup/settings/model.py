@@ -25,8 +25,11 @@ from backup.settings.kinds import (
     StoreUrl,
     StsUrl,
     Target,
+    WebhookSecrets,
+    WebhookUrl,
     Word,
     exact_size,
+    webhook_secrets,
 )
 from backup.stores.addresses import LEAST_PART_SIZE, MOST_PARTS
 
@@ -231,6 +234,45 @@ class RestoreSettings(Section):
     )
 
 
+class WebhookSettings(Section):
+    """A web address that is told how each backup and each restore ended."""
+
+    url: Annotated[WebhookUrl | None, Env("PGPROOF_WEBHOOK_URL")] = Field(
+        default=None, description="Where to send it, by POST; a secret, for many services put a token in it."
+    )
+    secret: Annotated[WebhookSecrets | None, Env("PGPROOF_WEBHOOK_SECRET")] = Field(
+        default=None,
+        description="Secret that signs it by the Standard Webhooks convention: whsec_ and base64. While one is "
+        "changed for another, both, separated by a comma.",
+    )
+    timeout: Annotated[int, Env("PGPROOF_WEBHOOK_TIMEOUT")] = Field(
+        default=10, ge=1, le=60, description="Seconds to wait for an answer, each time it is tried."
+    )
+    ca_file: Annotated[Path | None, Env("PGPROOF_WEBHOOK_CA_FILE")] = Field(
+        default=None, description="Certificates (PEM) to trust instead of the public ones."
+    )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The secrets, each by itself."""
+        return webhook_secrets(self.secret) if self.secret else ()
+
+
+class NotifySettings(Section):
+    """Who is told how a run ended."""
+
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
+
+
+class KubernetesSettings(Section):
+    """The cluster that pgproof runs in."""
+
+    cronjob: Annotated[str | None, Env("PGPROOF_KUBERNETES_CRONJOB")] = Field(
+        default=None,
+        description="CronJob in the pod's own namespace that gets an Event for each run; the chart sets it.",
+    )
+
+
 class PostgresSettings(Section):
     """The programs of PostgreSQL on this machine."""
 
@@ -261,6 +303,8 @@ class Settings(Section):
     stores: dict[str, StoreSettings] = Field(default_factory=dict)
     dump: DumpSettings = Field(default_factory=DumpSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
@@ -307,6 +351,8 @@ class Settings(Section):
         for store in self.stores.values():
             keys = (store.access_key, store.secret_key, store.session_token)
             found += [key.get_secret_value() for key in keys if key]
+        webhook = self.notify.webhook
+        found += [*webhook.keys, *([webhook.url.get_secret_value()] if webhook.url else [])]
         return tuple(secret for secret in found if secret)
 
 

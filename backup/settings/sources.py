@@ -24,8 +24,8 @@ PREFIX = "PGPROOF_"
 LIBPQ = ("PGSERVICE", "PGDATABASE", "PGHOST", "PGHOSTADDR")
 """Variables of libpq of which one is enough to say where a database is."""
 
-OF_EVERY_COMMAND = frozenset({"PGPROOF_CONFIG", "PGPROOF_JSON"})
-"""Variables of options that say where settings are and how results look."""
+OF_EVERY_COMMAND = frozenset({"PGPROOF_CONFIG", "PGPROOF_JSON", "PGPROOF_TERMINATION_LOG"})
+"""Variables that say where settings are, how results look, and where the outcome is left."""
 
 _INJECTED = re.compile(r"PGPROOF_(.*_)?(PORT|SERVICE)(_.*)?")
 """Kubernetes adds such names to every container for a Service called pgproof."""

@@ -123,11 +123,13 @@ class TestSecretsInFiles:
         assert load({}, {}, file=yaml).database.conninfo == "postgresql://h/d"
 
     def test_every_secret_has_both_forms(self, tmp_path: Path) -> None:
-        secret = tmp_path / "secret"
-        secret.write_text("host=from-a-file\n")
-        names = [str(each.env.name) for each in leaves() if each.secret]
-        settings = load({}, {"PGPROOF_STORE": "s3://bucket"} | {f"{name}_FILE": str(secret) for name in names})
-        assert settings.secrets() == ("host=from-a-file",) * 3
+        values = {"PGPROOF_WEBHOOK_URL": "https://hooks.test/T0", "PGPROOF_WEBHOOK_SECRET": f"whsec_{'c2VjcmV0' * 4}"}
+        environ = {"PGPROOF_STORE": "s3://bucket"}
+        for name in [str(each.env.name) for each in leaves() if each.secret]:
+            (tmp_path / name).write_text(values.setdefault(name, "host=from-a-file") + "\n")
+            environ[f"{name}_FILE"] = str(tmp_path / name)
+        settings = load({}, environ)
+        assert sorted([*settings.secrets(), "host=from-a-file"]) == sorted(values.values())  # an address is no secret
         assert settings.database.conninfo == "host=from-a-file"
 
     def test_both_forms_at_once_are_an_error(self, tmp_path: Path, yaml: Path) -> None:

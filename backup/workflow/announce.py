@@ -1,0 +1,32 @@
+"""Tell everybody who wants to know how a run ended.
+
+Owns that it never changes what the run was: this is the one place where a failure becomes a warning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from backup.domain.events import RunEvent
+from backup.errors import NotificationFailed
+from backup.logs import log
+from backup.ports import Notifier
+
+
+def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float) -> None:
+    """Tell `event` to all of them, in order.
+
+    Args:
+        event: the end of the run.
+        notifiers: who is told.
+        within: seconds for all together; each gets an equal share of what is left when its turn comes.
+    """
+    end = time.monotonic() + within
+    for waiting, notifier in zip(range(len(notifiers), 0, -1), notifiers, strict=True):
+        share = max(end - time.monotonic(), 0) / waiting
+        try:
+            notifier.tell(event, within=share)
+            log.debug("told", who=notifier.name, what=event.type)
+        except NotificationFailed as error:
+            log.warning("not told", what=event.type, reason=error.message, detail=error.detail, hint=error.hint)
