@@ -2,7 +2,7 @@
 
     POST /hooks/NAME       a webhook, kept as it came      GET /hooks/NAME    those that came, in order
     POST /                 AssumeRoleWithWebIdentity       GET /tokens        the tokens that were shown
-    GET  /line/hold|free   whether the line stops after LINE_BYTES of an answer; port 5432 leads to LINE_TO
+    GET  /line/hold|free   whether the line stops after _LINE_BYTES of an answer; port 5432 leads to LINE_TO
 
 It stands in for Amazon's STS and is none: it looks at no signature. The test shows the token to the cluster itself.
 """
@@ -20,8 +20,8 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-_LINE_BYTES = 12 << 20
-"""Of a server's answer, before the line is held: more than two parts of an upload, so that one is under way."""
+_LINE_BYTES = 24 << 20
+"""Of a server's answer, before the line is held: compressed still two parts of an upload, so that one is under way."""
 
 _hooks: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
 _tokens: list[dict[str, str]] = []

@@ -25,6 +25,9 @@ ROWS = (
 ITEMS = ["1|bread", "2|Käse", "3|salt"]
 """What `items` says."""
 
+BULK = ("CREATE TABLE bulk AS SELECT n, md5(n::text) || md5((-n)::text) AS noise FROM generate_series(1, 700000) n",)
+"""Some 50 MB of which little can be compressed away: more than passes a line that is held (witness.py)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -59,9 +62,13 @@ class Site:
         """Make the release's Secrets, or change them."""
         self.cluster.apply(*secrets_of(self.name, url or self.url, **others))
 
+    def use_line(self) -> None:
+        """From now on the release reaches its database by the line that can be held."""
+        self.set_secrets(self.url.replace("@postgres:", "@witness:"))
+
     def sql(self, *statements: str, database: str | None = None) -> list[str]:
-        """Statements in the site's database or another one."""
-        return self.servers.sql(database or self.name, *statements)
+        """Statements in the site's database or another one, as its owner."""
+        return self.servers.sql(database or self.name, f"SET ROLE {self.name}", *statements)
 
     def items(self, database: str | None = None) -> list[str]:
         """The rows of `items`."""
