@@ -33,8 +33,8 @@ spec:
     - name: pgproof
       image: {{ include "pgproof.image" .root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      args:
-        {{- toYaml .args | nindent 8 }}
+      # As JSON: YAML would take a day for a date.
+      args: {{ toJson .args }}
       env:
         {{- include "pgproof.env" . | nindent 8 }}
       {{- with $values.extraEnvFrom }}
