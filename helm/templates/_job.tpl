@@ -10,7 +10,7 @@ podFailurePolicy:
     # A pod that a node's end, a drain or an eviction took away has not failed.
     - action: Ignore
       onPodConditions:
-        - type: DisruptionTarget
+        - {type: DisruptionTarget, status: "True"}
     # Codes that a retry cannot mend: usage, configuration, nothing found, lock, later step, suspect, degraded, refused.
     - action: FailJob
       onExitCodes:
