@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from backup.bootstrap import make_encoding, make_engine, make_source, make_store, now
+from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.progress import progress
 from backup.cli.targets import target_to_back_up
 from backup.domain.manifest import Manifest, Purpose
 from backup.domain.sizes import show_seconds, show_size
-from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.back_up import BackUpChoice, back_up, summary
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -39,7 +40,14 @@ def backup(invocation: Invocation, *, no_fallback: bool) -> None:  # noqa: ARG00
 
     Exit status 0 means that all of it is in the store, and that the store was asked again whether it has it.
     """
-    made = run_backup(invocation)
+    with announced(invocation, "backup") as announcement:
+        made = run_backup(invocation)
+        announcement.target = made.target
+        announcement.text = (
+            f"{made.id} is in {invocation.store.url}: {show_size(made.stored_bytes)} stored"
+            f" ({show_size(made.raw_bytes)} dumped) in {show_seconds(made.duration)}"
+        )
+        announcement.facts["backup"] = summary(made)
     invocation.emit(made, told(made))
 
 

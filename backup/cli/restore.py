@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from backup.bootstrap import make_restorer
+from backup.bootstrap import make_restorer, now
+from backup.cli.announcing import Announcement, announced
 from backup.cli.backup import run_backup, told
 from backup.cli.options import Invocation, command, option, setting_option
-from backup.cli.output import Fields
+from backup.cli.output import Fields, View
 from backup.cli.progress import progress
+from backup.cli.request import Wanted, read_request
 from backup.cli.targets import find_backup
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
@@ -31,7 +36,14 @@ class _TableName(click.types.StringParamType):
 
 
 @command("restore")
-@click.argument("backup", metavar="BACKUP")
+@click.argument("backup", metavar="BACKUP", required=False)
+@option(
+    "--request",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    envvar="PGPROOF_RESTORE_REQUEST",
+    help="Folder with a file for each of BACKUP and the options below, as a ConfigMap is mounted; in their place.",
+)
 @option(
     "--into",
     metavar="NAME",
@@ -90,56 +102,81 @@ class _TableName(click.types.StringParamType):
 @setting_option("restore.maintenance_work_mem", "--maintenance-work-mem")
 def restore(
     invocation: Invocation,
+    /,
     *,
-    backup: str,
-    into: str | None,
-    tables: tuple[str, ...],
+    request: Path | None,
     target_url: str | None,
     target_url_file: Path | None,
-    in_place: bool,
-    confirm: str | None,
-    no_safety_backup: bool,
-    no_owner: bool,
-    no_privileges: bool,
-    dry_run: bool,
+    **said: Any,  # noqa: ANN401 -- as click gives them; Wanted has their types
 ) -> None:
     """Restore a backup, by default into a new database: nothing that is there is touched.
 
     BACKUP is an id, `latest`, or a time: the newest backup at or before it. The dump is streamed from the store and
     checked on its way. Whatever goes wrong, no half database is left.
     """
-    if in_place and into:
+    _one_source(said, request)
+    if target_url_file:
+        target_url = _read_address(target_url_file, target_url)
+    hide(passwords(target_url or ""))
+    with announced(invocation, "restore") as announcement:
+        wanted = read_request(request, now=now()) if request else Wanted(**said)
+        announcement.quiet = wanted.dry_run
+        _check(wanted)
+        result, view = _restore(invocation, wanted, target_url, announcement)
+    invocation.emit(result, view)
+
+
+def _one_source(said: Mapping[str, object], request: Path | None) -> None:
+    """Refuse a request together with what it would say itself, and neither of them."""
+    context = click.get_current_context()
+    given = [name for name in said if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if request and given:
+        names = {"backup": "BACKUP", "tables": "--table"}
+        stray = ", ".join(names.get(name, f"--{name.replace('_', '-')}") for name in given)
+        raise UsageError(f"--request says what is restored, and so does {stray}", hint="give one or the other")
+    if not request and said["backup"] is None:
+        raise UsageError("which backup?", hint="pgproof restore latest, or an id or a time; pgproof list shows them")
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.in_place and wanted.into:
         raise UsageError("--into and --in-place exclude each other")
-    if not in_place and (stray := "--confirm" if confirm else "--no-safety-backup" if no_safety_backup else None):
+    stray = "--confirm" if wanted.confirm else "--no-safety-backup" if wanted.no_safety_backup else None
+    if stray and not wanted.in_place:
         raise UsageError(
             f"{stray} goes with --in-place, and without it nothing is overwritten",
             hint=f"leave out {stray}, or give --in-place too",
         )
-    if target_url_file:
-        target_url = _read_address(target_url_file, target_url)
-    hide(passwords(target_url or ""))
-    found, store = find_backup(invocation, backup)
+
+
+def _restore(
+    invocation: Invocation, wanted: Wanted, target_url: str | None, announcement: Announcement
+) -> tuple[object, View]:
+    """Do it, or say what would be done; what is printed of it, for programs and for people."""
+    found, store = find_backup(invocation, wanted.backup)
+    announcement.target = found.target
     choice = RestoreChoice(
-        into=into or _default_name(found),
-        tables=tables,
-        in_place=in_place,
-        owner=not no_owner,
-        privileges=not no_privileges,
+        into=wanted.into or _default_name(found),
+        tables=wanted.tables,
+        in_place=wanted.in_place,
+        owner=not wanted.no_owner,
+        privileges=not wanted.no_privileges,
         jobs=invocation.settings.restore.jobs,
     )
     restorer = make_restorer(invocation.settings, address=target_url)
-    if dry_run or in_place:
+    if wanted.dry_run or wanted.in_place:
         plan = plan_restore(found, store, restorer, choice)
-        if dry_run:
+        if wanted.dry_run:
             told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
-            invocation.emit(plan, [_planned(found, plan), told_steps])
-            return
-        _confirmed(plan.database, confirm)
-        if not no_safety_backup:
+            return plan, [_planned(found, plan), told_steps]
+        _confirmed(plan.database, wanted.confirm)
+        if not wanted.no_safety_backup:
             _make_safe(invocation, found, target_url)
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
-    invocation.emit({"backup": found.id, **_jsonable(report)}, told_restore(found, report))
+    announcement.text = told_restore(found, report).partition("\n")[0]
+    announcement.facts["restore"] = {"backup": found.id, **_jsonable(report)}
+    return announcement.facts["restore"], told_restore(found, report)
 
 
 def _read_address(file: Path, given: str | None) -> str:
