@@ -29,10 +29,11 @@ check: install  ## Format, lint, types, import contracts, docs drift
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --quiet tests/docs/test_docs.py
+	$(BIN)/pytest --quiet tests/docs/test_docs.py tests/chart/test_generated.py -k "not ci_file"
 
 docs: install  ## Write the pages that are made from the program
 	$(BIN)/python -m tests.docs.generate
+	$(BIN)/python -m tests.chart.generate
 
 format: install  ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .

@@ -28,7 +28,9 @@ def _table(values: dict[str, Value]) -> Iterator[str]:
     for value in values.values():
         default = f"`{json.dumps(value.default, ensure_ascii=False)}`" if value.is_leaf else ""
         name = f"`{value.name}`" if value.is_leaf else f"**`{value.name}`**"
-        yield f"| {name} | {value.description.replace('|', '&#124;')}{_said(value)} | {default} |".replace("|  |", "| |")
+        yield f"| {name} | {value.description.replace('|', '&#124;')}{_said(value)} | {default} |".replace(
+            "|  |", "| |"
+        )
 
 
 def _said(value: Value) -> str:

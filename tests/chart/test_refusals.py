@@ -1,0 +1,151 @@
+"""A mistake in the values fails the installation, and says what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.render import CI_FILES, JOB_ONLY, RELEASE, helm, minimal, render
+from tests.chart.values import CHART, Value, read_values
+
+LEAVES = [value for value in read_values().values() if value.is_leaf]
+S3 = {"url": "s3://backups/prod"}
+SHOP = {"existingSecret": "shop"}
+
+
+@pytest.mark.parametrize("file", [each for each in CI_FILES if each != JOB_ONLY], ids=lambda file: file.stem)
+def test_helm_finds_nothing_to_complain_of(file: Path) -> None:
+    done = helm("lint", "--strict", "--quiet", str(CHART), "--values", str(file))
+    assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"databse": {}},
+        {"database": {"existingsecret": "shop"}},
+        {"databases": {"shop": {"existingSecrets": "shop"}}},
+        {"databases": {"shop": {"restore": {"request": {"inplace": "true"}}}}},
+        {"databases": {"Shop": {"existingSecret": "shop"}}},
+        {"databases": {"a" * 21: {"existingSecret": "shop"}}},
+        {"store": {"url": "s4://backups"}},
+        {"store": {"url": "backups"}},
+        {"store": {"endpoint": "minio:9000"}},
+        {"store": {"endpoint": "http://minio:9000/backups"}},
+        {"store": {"persistence": {"size": "much"}}},
+        {"schedule": "hourly"},
+        {"schedule": "0 * * *"},
+        {"timeZone": ""},
+        {"backoffLimit": "3"},
+        {"backoffLimit": -1},
+        {"backoffLimit": 2.5},
+        {"suspend": "yes"},
+        {"activeDeadlineSeconds": "6h"},
+        {"restore": {"request": {"dry-run": "maybe"}}},
+        {"restore": {"request": {"backup": ""}}},
+        {"restore": {"args": "--dry-run"}},
+        {"image": {"digest": "0123"}},
+        {"image": {"pullPolicy": "always"}},
+        {"resources": {"limit": {}}},
+        {"resources": {"limits": {"memory": ["1Gi"]}}},
+        {"networkPolicy": {"database": {"ports": [70000]}}},
+        {"networkPolicy": {"database": {"to": ["10.0.0.0/8"]}}},
+        {"podLabels": {"a": 1}},
+        {"fullnameOverride": "My_Name"},
+        {"extraEnv": {"A": "b"}},
+    ],
+    ids=lambda wrong: yaml.safe_dump(wrong, default_flow_style=True).strip()[:60],
+)
+def test_the_schema_refuses(wrong: dict[str, Any]) -> None:
+    rendered = render(minimal() | wrong)
+    assert rendered.code != 0
+    assert "don't meet the specifications of the schema" in rendered.stderr
+
+
+@pytest.mark.parametrize("value", LEAVES, ids=lambda value: value.name)
+def test_the_schema_refuses_another_type_for(value: Value) -> None:
+    values: dict[str, Any] = minimal()
+    branch = values
+    for step in value.way[:-1]:
+        branch = branch.setdefault(step, {})
+    branch[value.way[-1]] = 1.5
+    rendered = render(values)
+    assert f"at '/{'/'.join(value.way)}': got number, want" in rendered.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"store": S3}, "no database is set: make a Secret with its address under the key url"),
+        ({"databases": {"crm": {}}, "store": S3}, "name it in databases.crm.existingSecret"),
+        ({"database": SHOP}, "no store is set: set store.url to s3://bucket/prefix, or store.persistence.enabled"),
+        (minimal(databases={"crm": SHOP}), "database and databases are both set"),
+        (
+            minimal(database={**SHOP, "url": "postgresql://a/b"}),
+            "database.existingSecret and database.url are both set",
+        ),
+        (
+            {"databases": {"crm": {**SHOP, "url": "postgresql://a/b"}}, "store": S3},
+            "databases.crm.existingSecret and databases.crm.url are both set",
+        ),
+        (
+            {"databases": {"crm": SHOP, "old": {**SHOP, "target": "crm"}}, "store": S3},
+            "databases.crm and databases.old have the same target crm",
+        ),
+        (minimal(config={"database": {"url": "postgresql://a:b@c/d"}}), "would put a password into a ConfigMap"),
+        (minimal(config={"database": {"url_file": "/run/a"}}), "config.database.url_file both name a database"),
+        (minimal(config={"target": "shop"}), "write database.target instead"),
+        (minimal(config={"notify": {"webhook": {"url": "https://a"}}}), "would put a secret into a ConfigMap"),
+        (
+            minimal(store={**S3, "existingSecret": "a", "accessKey": "b"}),
+            "the Secret is for use, the keys for trying out",
+        ),
+        (minimal(store={**S3, "accessKey": "b"}), "only one of store.accessKey and store.secretKey is set"),
+        (minimal(store={**S3, "persistence": {"enabled": True}}), "use the bucket or the volume"),
+        (minimal(store={"url": "/backups"}), "no volume is mounted there"),
+        (
+            minimal(store={"url": "/srv"}, extraVolumeMounts=[{"name": "a", "mountPath": "/srv2"}]),
+            "no volume is mounted",
+        ),
+        (minimal(webhook={"existingSecret": "a", "url": "https://a"}), "webhook.existingSecret and webhook.url"),
+        (minimal(webhook={"secret": "a"}), "webhook.secret is set without webhook.url"),
+        (
+            {"databases": {"crm": SHOP, "shop": SHOP}, "store": S3, "restore": {"backup": "latest"}},
+            "it must be one of crm, shop",
+        ),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_values_that_do_not_fit_together_fail_with_a_sentence(values: dict[str, Any], sentence: str) -> None:
+    rendered = render(values)
+    assert rendered.code != 0
+    assert sentence in rendered.stderr
+
+
+def test_all_that_does_not_fit_is_said_at_once() -> None:
+    said = render({"webhook": {"secret": "a"}}).stderr
+    assert said.count("\n  - ") == 3
+
+
+def test_a_release_is_never_upgraded_to_one_restore() -> None:
+    values = yaml.safe_dump(minimal(restore={"backup": "latest"}))
+    done = helm("template", RELEASE, str(CHART), "--is-upgrade", "--values", "-", stdin=values)
+    assert "restore.backup is for helm template alone" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"database": {}, "config": {"database": {"url_file": "/run/secrets/url"}}, "store": S3},
+        {"database": SHOP, "config": {"stores": {"main": {"url": "s3://backups"}}}},
+        minimal(store={"url": "/srv/backups"}, extraVolumeMounts=[{"name": "nfs", "mountPath": "/srv"}]),
+        minimal(**{"global": {"a": "b"}}),
+    ],
+    ids=["a file with the address", "stores of the configuration", "a volume of one's own", "a parent's global values"],
+)
+def test_the_chart_takes(values: dict[str, Any]) -> None:
+    rendered = render(values)
+    assert rendered.code == 0, rendered.stderr

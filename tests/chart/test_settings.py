@@ -1,0 +1,113 @@
+"""What the chart tells pgproof, pgproof understands."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup.cli.commands import option_variables
+from backup.settings import Loaded, read
+from backup.settings.leaves import leaves
+from tests.chart.render import CI_FILES, Rendered, minimal, pod_specs, render, render_file
+
+SECRETS = {
+    "PGPROOF_DATABASE_URL": "postgresql://backup:secret@db.example.com/shop",
+    "PGPROOF_RESTORE_TARGET_URL": "postgresql://admin:secret@other.example.com/shop",
+    "PGPROOF_S3_ACCESS_KEY": "key",
+    "PGPROOF_S3_SECRET_KEY": "secret",
+    "PGPROOF_WEBHOOK_URL": "https://hooks.example.com/pgproof",
+    "PGPROOF_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
+}
+"""What stands in a Secret that is not the chart's."""
+
+
+def environment(rendered: Rendered, pod: dict[str, Any]) -> dict[str, str]:
+    """The variables of a pod's container, its Secrets looked up."""
+    found = {}
+    for each in pod["containers"][0]["env"]:
+        reference = each.get("valueFrom", {}).get("secretKeyRef")
+        if not reference:
+            found[each["name"]] = each["value"]
+        elif secret := rendered.of("Secret").get(reference["name"]):
+            if reference["key"] in secret["data"]:
+                found[each["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
+        else:
+            found[each["name"]] = SECRETS[each["name"]]
+    return found
+
+
+def settings(rendered: Rendered, pod: dict[str, Any], folder: Path) -> Loaded:
+    """The settings as pgproof reads them in that pod."""
+    name = next(each["configMap"]["name"] for each in pod["volumes"] if each["name"] == "config")
+    file = folder / "config.yaml"
+    file.write_text(rendered.of("ConfigMap")[name]["data"]["config.yaml"])
+    return read({}, environment(rendered, pod), file=file, more_known=option_variables)
+
+
+@pytest.mark.parametrize("file", CI_FILES, ids=lambda file: file.stem)
+def test_pgproof_takes_the_configuration_and_the_environment_of_every_pod(file: Path, tmp_path: Path) -> None:
+    rendered = render_file(file)
+    for name, pod in pod_specs(rendered):
+        loaded = settings(rendered, pod, tmp_path)
+        assert loaded.warnings == (), name
+        assert loaded.settings.database.conninfo.startswith("postgresql://"), name
+        assert loaded.settings.store().url, name
+
+
+def test_what_the_values_say_arrives(tmp_path: Path) -> None:
+    config = {
+        "dump": {"volume_size": 1073741824, "exclude_tables": ["a"], "labels": {"when": "on"}},
+        "log": {"format": "json"},
+    }
+    values = {
+        "databases": {"crm": {"existingSecret": "a", "config": {"dump": {"exclude_tables": ["b"]}}}},
+        "store": {
+            "url": "s3://backups/prod",
+            "endpoint": "http://minio:9000",
+            "region": "here",
+            "existingSecret": "keys",
+        },
+        "webhook": {"existingSecret": "hook"},
+        "events": {"enabled": True},
+        "config": config,
+    }
+    rendered = render(values)
+    pods = dict(pod_specs(rendered))
+    for component in ("backup", "restore"):
+        found = settings(rendered, pods[f"CronJob mydb-crm-{component}"], tmp_path).settings
+        assert (found.target, found.dump.volume_size, found.dump.exclude_tables) == ("crm", 1 << 30, ("b",))
+        assert (found.dump.labels, found.log.format) == ({"when": "on"}, "json")
+        store = found.store()
+        assert (store.url, store.endpoint, store.region) == ("s3://backups/prod", "http://minio:9000", "here")
+        assert store.access_key
+        assert store.access_key.get_secret_value() == "key"
+        assert found.kubernetes.cronjob == f"mydb-crm-{component}"
+        assert found.notify.webhook.url
+    tested = settings(rendered, pods["Job mydb-crm-test"], tmp_path).settings
+    assert tested.notify.webhook.url is None
+    assert tested.kubernetes.cronjob is None
+
+
+def test_every_variable_of_the_templates_is_known() -> None:
+    known = {each.env.name for each in leaves()} | option_variables() | {"PGPROOF_CONFIG", "PGPROOF_TERMINATION_LOG"}
+    for file in CI_FILES:
+        for name, pod in pod_specs(render_file(file)):
+            ours = {each["name"] for each in pod["containers"][0]["env"] if each["name"].startswith("PGPROOF_")}
+            assert ours <= known, name
+
+
+def test_the_volume_is_the_store_without_saying_it_twice(tmp_path: Path) -> None:
+    rendered = render({"database": {"existingSecret": "a"}, "store": {"persistence": {"enabled": True}}})
+    for _, pod in pod_specs(rendered):
+        assert settings(rendered, pod, tmp_path).settings.store().directory == Path("/backups")
+        assert "/backups" in {each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+
+
+def test_a_folder_of_the_volume_may_be_the_store(tmp_path: Path) -> None:
+    persistence = {"enabled": True, "mountPath": "/srv"}
+    rendered = render(minimal(store={"url": "/srv/prod", "persistence": persistence}))
+    pod = dict(pod_specs(rendered))["CronJob mydb-backup"]
+    assert settings(rendered, pod, tmp_path).settings.store().directory == Path("/srv/prod")
