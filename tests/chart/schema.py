@@ -73,7 +73,7 @@ def _shape(value: Value) -> Schema:
         return {"type": "array", "items": {"type": "string"} | ({"enum": words} if words else {})}
     if rules.get("free"):
         return {"type": "array", "items": {"type": rules["free"]}}
-    limits = {word: int(rules[word]) for word in ("minLength", "minimum", "maximum") if word in rules}
+    limits: Schema = {word: int(rules[word]) for word in ("minLength", "minimum", "maximum") if word in rules}
     pattern = {"pattern": rules["pattern"]} if "pattern" in rules else {}
     types = rules["type"].split() if "type" in rules else [_TYPES[type(value.default)]]
     return {"type": _one_or_many(types), **pattern, **limits}
