@@ -51,8 +51,8 @@ def from_kubeconfig(
     settings = client.Configuration()
     try:
         loader_file = str(file) if file else None
-        known, active = config.list_kube_config_contexts(loader_file)  # type: ignore[no-untyped-call]
-        config.load_kube_config(loader_file, context, settings)  # type: ignore[no-untyped-call]
+        known, active = config.list_kube_config_contexts(loader_file)
+        config.load_kube_config(loader_file, context, settings)
     except ConfigException as error:
         if not file and not context and (_SERVICE_ACCOUNT / "token").exists():
             return of_this_pod(timeout=timeout)
@@ -78,7 +78,7 @@ def of_this_pod(*, timeout: float) -> Cluster:
     """
     settings = client.Configuration()
     try:
-        config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
+        config.load_incluster_config(settings)
         namespace = (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
     except (ConfigException, OSError) as error:
         raise ConfigurationError(
