@@ -72,20 +72,3 @@ def test_an_eviction_does_not_count_as_a_failure(site: Site) -> None:
     outcome = site.release.finish(job)
     assert_clean_and_done(site, outcome)
     assert outcome.failed_pods == 0
-
-
-def test_a_pod_that_the_node_evicts_for_its_disk_does_not_count_as_a_failure(site: Site) -> None:
-    job = f"{site.name}-full"
-    limits = {"limits": {"memory": "512Mi", "ephemeral-storage": "64Mi"}}
-    with held_backup(site, job, backoffLimit=0, resources=limits) as pod:
-        fill = ["dd", "if=/dev/zero", "of=/tmp/full", "bs=1M", "count=128"]
-        site.cluster.kubectl("exec", pod, "--", *fill)
-
-        def evicted() -> bool:
-            status = site.cluster.get("pod", pod)["status"]
-            return bool(status.get("reason") == "Evicted" and status["phase"] == "Failed")
-
-        wait_until(evicted, "an eviction by the kubelet")
-    outcome = site.release.finish(job)
-    assert_clean_and_done(site, outcome)
-    assert outcome.failed_pods == 0

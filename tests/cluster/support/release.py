@@ -127,14 +127,14 @@ def _terminated(pod: Mapping[str, Any]) -> tuple[int, str]:
     return -1, ""
 
 
-def values_of(name: str, image: str, store: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML
+def values_of(name: str, image: str, store_url: str, /, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - YAML
     """The values of a release whose Secrets are those of `secrets_of`."""
     repository, _, tag = image.rpartition(":")
     base: dict[str, Any] = {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "database": {"existingSecret": f"{name}-database"},
         "store": {
-            "url": store,
+            "url": store_url,
             "endpoint": "http://s3:8333",
             "region": "us-east-1",
             "existingSecret": f"{name}-store",

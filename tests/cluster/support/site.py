@@ -48,11 +48,14 @@ class Site:
         """The least values, and more."""
         return values_of(self.name, self.image, f"s3://{self.name}", **more)
 
-    def install(self, *, chart: Path = CHART, values: Mapping[str, Any] | None = None, **more: Any) -> Release:  # noqa: ANN401
-        """helm install, with the least values and more, or with `values` alone."""
-        text = yaml.safe_dump(dict(values) if values is not None else self.values(**more))
-        self.helm("install", self.name, str(chart), "-f", "-", stdin=text)
+    def install(self, *, chart: Path = CHART, **more: Any) -> Release:  # noqa: ANN401 - YAML
+        """helm install, with the least values and more."""
+        self.install_as(self.name, self.values(**more), chart=chart)
         return self.release
+
+    def install_as(self, name: str, values: Mapping[str, Any], *, chart: Path = CHART) -> None:
+        """helm install under any name, with these values alone."""
+        self.helm("install", name, str(chart), "-f", "-", stdin=yaml.safe_dump(dict(values)))
 
     def helm(self, *arguments: str, stdin: str = "", check: bool = True) -> Finished:
         """Run helm in the namespace."""
