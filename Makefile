@@ -4,7 +4,14 @@ BIN := .venv/bin
 # Tests run in this many processes; the servers of each are its own.
 WORKERS ?= 2
 
-.PHONY: help install demo test check docs format clean
+CLUSTER_WORKERS ?= 3
+SHELL_SCRIPTS := .ci/run docker/install-postgresql $(addprefix tests/cluster/node/,base-image down inside load-image programs up) \
+	$(wildcard tests/cluster/servers/*.sh)
+# Whichever of them is there makes the image; its settings: make image BUILD_ARGS='--build-arg PG_MAJORS=17'
+BUILDER ?= $(firstword $(notdir $(shell command -v docker podman buildah)))
+BUILD_ARGS ?=
+
+.PHONY: help install demo test test-cluster check docs format image clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -24,12 +31,21 @@ demo: install  ## Back up and restore real data on embedded servers
 test: install  ## Run every test this machine can run
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
+# Most of the time goes by in waiting for the cluster, so more processes than cores are of use.
+test-cluster: install  ## Run the scenarios on the Kubernetes of KUBECONFIG, or on one made on the spot (as root)
+	$(BIN)/pytest tests/cluster --numprocesses $(CLUSTER_WORKERS) --dist loadgroup --timeout 900
+
 check: install  ## Format, lint, types, import contracts, docs drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile tests/cluster/servers/Dockerfile
+	$(BIN)/shellcheck --external-sources --source-path SCRIPTDIR $(SHELL_SCRIPTS)
 	$(BIN)/pytest --quiet tests/docs/test_docs.py tests/chart/test_generated.py -k "not ci_file"
+
+image:  ## Build the container image, localhost/pgproof
+	$(or $(BUILDER),$(error docker, podman or buildah is needed)) build $(BUILD_ARGS) --tag localhost/pgproof .
 
 docs: install  ## Write the pages that are made from the program
 	$(BIN)/python -m tests.docs.generate

@@ -2,7 +2,7 @@
 # A PostgreSQL server of the newest major in the image, on a volume that is empty at first. Nothing here outlives the
 # pod, so nothing waits for a disk.
 set -eu
-bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+bin=$(printf "%s\n" /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 data=/data/pg
 if [ ! -f "$data/PG_VERSION" ]; then
   echo "$PGPASSWORD" >/data/password
