@@ -17,7 +17,7 @@ from tests.docs.generate import DOCS, pages
 
 ROOT = DOCS.parent
 PROSE = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-OTHER_NAMES = {"PGPROOF_CONFIG"}
+OTHER_NAMES = {"PGPROOF_CONFIG", "PGPROOF_TERMINATION_LOG"}
 
 
 def everything_written() -> str:
