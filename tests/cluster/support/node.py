@@ -73,7 +73,8 @@ def build_images() -> None:
 def _build(context: Path, *options: str) -> None:
     """Buildah, with the machine's own authorities: pip in a build trusts whom the machine trusts."""
     trusted = f"{_AUTHORITIES}:{_AUTHORITIES}:ro"
-    always = ["--pull-never", "--network", "host", "--isolation", "chroot", "--volume", trusted]
+    # The format of docker, since that of OCI has no SHELL.
+    always = ["--format", "docker", "--pull-never", "--network", "host", "--isolation", "chroot", "--volume", trusted]
     run(["buildah", "build", "--quiet", *always, *options, str(context)], limit=_BUILD_LIMIT)
 
 
