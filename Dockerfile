@@ -3,7 +3,6 @@
 #   docker build -t pgproof .                              clients 14 to 18, from PostgreSQL's own apt repository
 #   docker build --build-arg PG_MAJORS=17 -t pgproof .     Debian's own major alone, from Debian alone
 FROM debian:trixie-slim AS base
-SHELL ["/bin/bash", "-o", "errexit", "-o", "pipefail", "-c"]
 ENV DEBIAN_FRONTEND=noninteractive
 
 
@@ -31,7 +30,7 @@ COPY --from=build /opt/pgproof /opt/pgproof
 # A numeric user that has a name; group 0 as OpenShift gives it to the user ids that it makes up.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin pgproof \
  && ln -s /opt/pgproof/bin/pgproof /usr/local/bin/ \
- && for major in ${PG_MAJORS}; do "/usr/lib/postgresql/${major}/bin/pg_dump" --version; done \
+ && for major in ${PG_MAJORS}; do "/usr/lib/postgresql/${major}/bin/pg_dump" --version || exit; done \
  && pgproof --version
 USER 10001:0
 WORKDIR /tmp
