@@ -22,6 +22,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
 ├── AccessDenied             14  the database, the store or the cluster refuses us
 ├── ClusterUnreachable       15  the Kubernetes cluster does not answer
+│   └── JobNotRun            15  it answers, but did not run a Job to an exit status
 └── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
 ```
 """
@@ -175,6 +176,10 @@ class ClusterUnreachable(PgproofError):
     """The Kubernetes cluster does not answer."""
 
     exit_code = 15
+
+
+class JobNotRun(ClusterUnreachable):
+    """The Kubernetes cluster answers, but did not run a Job until pgproof in it gave an exit status."""
 
 
 class Interrupted(PgproofError):

@@ -9,9 +9,14 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
+from typing import Any
 
 import click
+
+Table = Mapping[str, str]
+"""Names of commands and of their modules."""
 
 TABLE = {
     "backup": "backup.cli.backup",
@@ -23,25 +28,33 @@ TABLE = {
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",
 }
+PLUGIN_TABLE = {
+    "status": "backup.cli.plugin.status",
+    "backup": "backup.cli.plugin.backup",
+    "list": "backup.cli.plugin.list",
+    "restore": "backup.cli.plugin.restore",
+    "logs": "backup.cli.plugin.logs",
+}
+"""Those of `kubectl pgproof`."""
 
 
-def names() -> list[str]:
+def names(table: Table = TABLE) -> list[str]:
     """The commands that work."""
-    return [name for name, module in TABLE.items() if importlib.util.find_spec(module)]
+    return [name for name, module in table.items() if importlib.util.find_spec(module)]
 
 
-def load(name: str) -> click.Command:
+def load(name: str, table: Table = TABLE) -> click.Command:
     """The command of this name. Raises KeyError where there is none."""
-    module = importlib.import_module(TABLE[name])
+    module = importlib.import_module(table[name])
     for each in vars(module).values():
         if isinstance(each, click.Command) and each.name == name:
             return each
     raise KeyError(name)
 
 
-def short_help(name: str) -> str:
+def short_help(name: str, table: Table = TABLE) -> str:
     """What a command is for, in one line, without importing it."""
-    spec = importlib.util.find_spec(TABLE[name])
+    spec = importlib.util.find_spec(table[name])
     if spec is None or not isinstance(spec.loader, SourceFileLoader):
         raise KeyError(name)
     source = spec.loader.get_source(spec.name) or ""
@@ -54,25 +67,30 @@ def short_help(name: str) -> str:
 def option_variables() -> frozenset[str]:
     """The environment names of all options that are not settings."""
     found = set()
-    for name in names():
-        for parameter in load(name).params:
-            listed = parameter.envvar
-            found |= {listed} if isinstance(listed, str) else set(listed or ())
+    for table in (TABLE, PLUGIN_TABLE):
+        for name in names(table):
+            for parameter in load(name, table).params:
+                listed = parameter.envvar
+                found |= {listed} if isinstance(listed, str) else set(listed or ())
     return frozenset(found)
 
 
 class Commands(click.Group):
-    """The group of all commands."""
+    """The group of all commands of a table."""
+
+    def __init__(self, *arguments: Any, table: Table = TABLE, **attributes: Any) -> None:  # noqa: ANN401 -- click's
+        super().__init__(*arguments, **attributes)
+        self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Their names, in the order of the table."""
-        return names()
+        return names(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- the same
         """The command of this name, if there is one."""
-        return load(cmd_name) if cmd_name in names() else None
+        return load(cmd_name, self._table) if cmd_name in names(self._table) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- the same
         """Their names and lines."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, short_help(name)) for name in names()])
+            formatter.write_dl([(name, short_help(name, self._table)) for name in names(self._table)])

@@ -37,35 +37,37 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, value: object
         ctx.exit()
 
 
+VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
 pgproof = Commands(
     "pgproof",
     help="PostgreSQL backups that prove they restore. Start with: pgproof doctor",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_show_version,
-            help="Show the version and exit.",
-        )
-    ],
+    context_settings=CONTEXT,
+    params=[VERSION],
     epilog="Settings come from flags, PGPROOF_* variables and a YAML file: pgproof config --reference",
 )
 
 
-def main() -> None:
+def main(program: click.Group = pgproof) -> None:
     """Run the command that the process was started for, and end the process with its status."""
-    sys.exit(run(sys.argv[1:], os.environ, last=True))
+    sys.exit(run(sys.argv[1:], os.environ, program=program, last=True))
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) -> int:
+def run(argv: Sequence[str], environ: Mapping[str, str], *, program: click.Group = pgproof, last: bool = False) -> int:
     """Run a command and return the exit status; whatever goes wrong has been told.
 
     Args:
         argv: of the process, without its name.
         environ: of the process.
+        program: whose commands there are.
         last: the process ends behind it.
     """
     _open_streams()
@@ -77,7 +79,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, last: bool = False) 
     try:
         with interruptible(last=last):
             try:
-                status = _invoke(argv)
+                status = _invoke(program, argv)
                 told = True
             except OutputClosed:
                 status, told = 128 + signal.SIGPIPE, True
@@ -120,11 +122,11 @@ def tell(error: PgproofError, *, json: bool) -> int:
     return error.status
 
 
-def _invoke(argv: Sequence[str]) -> int:
+def _invoke(program: click.Group, argv: Sequence[str]) -> int:
     """Not click's own `main`: that one turns a broken pipe anywhere inside into a silent end."""
     try:
-        with pgproof.make_context("pgproof", list(argv) or ["--help"]) as context:
-            pgproof.invoke(context)
+        with program.make_context(program.name, list(argv) or ["--help"]) as context:
+            program.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except BrokenPipeError:

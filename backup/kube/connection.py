@@ -7,17 +7,19 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import InClusterConfigLoader
 from urllib3.exceptions import HTTPError
 
 from backup.errors import AccessDenied, ClusterUnreachable, ConfigurationError, NotFound, PgproofError
 
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes puts what a pod may know of itself."""
 _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND = 403, 401, 404
 
 
@@ -54,8 +56,9 @@ def from_kubeconfig(
         known, active = config.list_kube_config_contexts(loader_file)
         config.load_kube_config(loader_file, context, settings)
     except ConfigException as error:
-        if not file and not context and (_SERVICE_ACCOUNT / "token").exists():
-            return of_this_pod(timeout=timeout)
+        if not file and not context and (SERVICE_ACCOUNT / "token").exists():
+            own = of_this_pod(timeout=timeout)
+            return replace(own, namespace=namespace or own.namespace)
         raise ConfigurationError(
             "no cluster is set",
             detail=str(error),
@@ -65,21 +68,21 @@ def from_kubeconfig(
         raise ConfigurationError("the kubeconfig cannot be read", detail=f"{type(error).__name__}: {error}") from error
     if context:
         active = next(each for each in known if each["name"] == context)
-    own = active.get("context", {}).get("namespace")
+    chosen = namespace or active.get("context", {}).get("namespace") or "default"
     settings.retries = False
-    return Cluster(api=client.ApiClient(settings), namespace=namespace or own or "default", timeout=timeout)
+    return Cluster(api=client.ApiClient(settings), namespace=chosen, timeout=timeout)
 
 
-def of_this_pod(*, timeout: float) -> Cluster:
-    """The cluster that this process is a pod of, by its service account.
+def of_this_pod(*, timeout: float, folder: Path = SERVICE_ACCOUNT) -> Cluster:
+    """The cluster that this process is a pod of, by its service account, whose files are in `folder`.
 
     Raises:
         ConfigurationError: it is no pod, or has no token.
     """
     settings = client.Configuration()
     try:
-        config.load_incluster_config(settings)
-        namespace = (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+        InClusterConfigLoader(str(folder / "token"), str(folder / "ca.crt")).load_and_set(settings)
+        namespace = (folder / "namespace").read_text(encoding="utf-8").strip()
     except (ConfigException, OSError) as error:
         raise ConfigurationError(
             "this is no pod with a service account's token",
