@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from uuid import uuid4
 
 from kubernetes import client
 
 from backup.domain.events import EventType, RunEvent
 from backup.errors import NotificationFailed, PgproofError
-from backup.kube.connection import of_this_pod, translated
+from backup.kube.connection import SERVICE_ACCOUNT, of_this_pod, translated
 
 _REASONS: dict[EventType, str] = {
     "backup.succeeded": "BackupSucceeded",
@@ -25,10 +26,15 @@ class CronJobEvents:
     """Tells runs as Events on one CronJob in the pod's own namespace.
 
     Needs the rights to get that CronJob and to create Events.
+
+    Args:
+        cronjob: its name.
+        service_account: the folder that Kubernetes mounts into the pod.
     """
 
-    def __init__(self, cronjob: str) -> None:
+    def __init__(self, cronjob: str, *, service_account: Path = SERVICE_ACCOUNT) -> None:
         self._cronjob = cronjob
+        self._service_account = service_account
 
     @property
     def name(self) -> str:
@@ -38,7 +44,7 @@ class CronJobEvents:
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         """Create one Event."""
         try:
-            cluster = of_this_pod(timeout=max(within / 2, 0.5))
+            cluster = of_this_pod(timeout=max(within / 2, 0.5), folder=self._service_account)
             with translated(f"get the CronJob {self._cronjob} in {cluster.namespace}"):
                 job = cluster.batch.read_namespaced_cron_job(
                     self._cronjob, cluster.namespace, _request_timeout=cluster.timeout
