@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 from uuid import uuid4
 
 from kubernetes import client
 
 from backup.domain.events import EventType, RunEvent
-from backup.errors import NotificationFailed, PgproofError
+from backup.errors import AccessDenied, ClusterUnreachable, NotFound, NotificationFailed, PgproofError
 from backup.kube.connection import SERVICE_ACCOUNT, of_this_pod, translated
 
 _REASONS: dict[EventType, str] = {
@@ -20,6 +21,14 @@ _REASONS: dict[EventType, str] = {
 }
 _LONGEST = 1024
 """Bytes of a message that the API takes."""
+_LEAST = 0.1
+"""Seconds that a request has in any case (a guess)."""
+_HINTS: dict[type[PgproofError], str] = {
+    AccessDenied: "the chart's events.enabled gives the pod a token and the rights that this takes",
+    NotFound: "PGPROOF_KUBERNETES_CRONJOB names it; the chart sets that",
+    ClusterUnreachable: "the pod must reach the API server, through every NetworkPolicy; the chart's own lets it",
+}
+"""For a pod; what is said to a person with kubectl does not help it."""
 
 
 class CronJobEvents:
@@ -43,24 +52,38 @@ class CronJobEvents:
 
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         """Create one Event."""
+        end = time.monotonic() + within
         try:
-            cluster = of_this_pod(timeout=max(within / 2, 0.5), folder=self._service_account)
+            cluster = of_this_pod(timeout=within, folder=self._service_account)
             with translated(f"get the CronJob {self._cronjob} in {cluster.namespace}"):
                 job = cluster.batch.read_namespaced_cron_job(
-                    self._cronjob, cluster.namespace, _request_timeout=cluster.timeout
+                    self._cronjob, cluster.namespace, _request_timeout=_limits(end)
                 )
+            body = _event(event, job, namespace=cluster.namespace)
             with translated(f"create an Event in {cluster.namespace}"):
-                cluster.core.create_namespaced_event(
-                    cluster.namespace,
-                    _event(event, job, namespace=cluster.namespace),
-                    _request_timeout=cluster.timeout,
-                )
+                cluster.core.create_namespaced_event(cluster.namespace, body, _request_timeout=_limits(end))
         except PgproofError as error:
-            raise NotificationFailed(f"{self.name}: {error.message}", detail=error.detail, hint=error.hint) from error
+            hint = _HINTS.get(type(error), error.hint)
+            raise NotificationFailed(f"{self.name}: {error.message}", detail=error.detail, hint=hint) from error
+        except (AttributeError, TypeError, ValueError) as error:  # of the client, which expects what was promised
+            raise NotificationFailed(
+                f"{self.name}: what answers is no Kubernetes API", detail=str(error), hint=_HINTS[ClusterUnreachable]
+            ) from error
+
+
+def _limits(end: float) -> tuple[float, float]:
+    """Seconds to connect, which counts twice with TLS, and to read, so that all of it is over at `end`.
+
+    Always a pair: of a number that is no integer the client takes no notice, and waits for ever.
+    """
+    third = max(end - time.monotonic(), _LEAST) / 3
+    return third, third
 
 
 def _event(event: RunEvent, job: client.V1CronJob, *, namespace: str) -> client.CoreV1Event:
-    name, uid = (job.metadata.name, job.metadata.uid) if job.metadata else (None, None)
+    name, uid = job.metadata.name, job.metadata.uid
+    if not (name and uid):
+        raise ValueError("it gave a CronJob without name and uid")
     return client.CoreV1Event(
         api_version="v1",
         kind="Event",
@@ -70,7 +93,7 @@ def _event(event: RunEvent, job: client.V1CronJob, *, namespace: str) -> client.
         ),
         type="Warning" if event.failed else "Normal",
         reason=_REASONS[event.type],
-        message=event.text.encode()[:_LONGEST].decode(errors="ignore"),
+        message=event.text.encode(errors="replace")[:_LONGEST].decode(errors="ignore"),
         first_timestamp=event.time,
         last_timestamp=event.time,
         count=1,
