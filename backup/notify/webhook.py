@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import httpx
@@ -23,12 +27,17 @@ from standardwebhooks import Webhook as Signer
 from backup import __version__
 from backup.domain.events import RunEvent
 from backup.errors import ConfigurationError, NotificationFailed
-from backup.logs import redact, tell_retry
+from backup.logs import MASK, redact, tell_retry
 
 _AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals of the 4xx kind that say "later"."""
 _SHOWN = 200
 """Characters of an answer that are worth showing."""
+_LEAST = 0.1
+"""Seconds that an attempt has in any case; enough for a receiver nearby."""
+_SHORTEST_SECRET = 4
+"""Characters from which on a piece of the address is masked where a receiver repeats it (a guess)."""
+_PORTS = range(1, 1 << 16)
 
 
 class Webhook:
@@ -47,11 +56,9 @@ class Webhook:
     def __init__(
         self, url: str, *, keys: tuple[str, ...] = (), timeout: float = 10, ca_file: Path | None = None
     ) -> None:
-        try:
-            self._host = httpx.URL(url).host
-        except httpx.InvalidURL as error:
-            raise ConfigurationError("notify.webhook.url is no web address", detail=str(error)) from None
+        self._host = _host(url)
         self._url = url
+        self._secrets = _secrets(url)
         self._signers = [Signer(key) for key in keys]
         self._timeout = timeout
         self._trusted = _trusted(ca_file) if ca_file else None
@@ -63,32 +70,46 @@ class Webhook:
 
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         """POST it. Heard is what is answered with 2xx; nobody is followed to another address."""
-        message, body = f"msg_{uuid4().hex}", json.dumps(payload(event), ensure_ascii=False, default=str).encode()
+        message = f"msg_{uuid4().hex}"
+        body = json.dumps(payload(event), ensure_ascii=False, default=str).encode(errors="replace")
+        within = max(within, _LEAST)
         end = time.monotonic() + within
+        trusted = self._trusted or httpx.create_ssl_context()
         set_on_retry_hooks([tell_retry])
+        longest = within / 4  # of a wait, after which there is time for a last attempt
         try:
-            with httpx.Client(verify=self._trusted or True, headers={"user-agent": f"pgproof/{__version__}"}) as client:
-                for attempt in stamina.retry_context(on=_Later, attempts=None, timeout=within, wait_max=within / 4):
-                    with attempt:
-                        self._post(client, message, body, seconds=min(self._timeout, max(end - time.monotonic(), 0.1)))
+            for attempt in stamina.retry_context(on=_Later, attempts=None, timeout=within - longest, wait_max=longest):
+                with attempt:
+                    seconds = min(self._timeout, max(end - time.monotonic(), _LEAST))
+                    headers = {"content-type": "application/json", **self._signed(message, body)}
+                    _in_time(lambda: self._post(trusted, body, headers, seconds=seconds), seconds)  # noqa: B023 -- called now
         except _Later as error:
             raise NotificationFailed(f"{self.name}: {error}", hint=_HINT) from error
 
-    def _post(self, client: httpx.Client, message: str, body: bytes, *, seconds: float) -> None:
-        headers = {"content-type": "application/json", **self._signed(message, body)}
+    def _post(self, trusted: ssl.SSLContext, body: bytes, headers: dict[str, str], *, seconds: float) -> None:
+        agent = {"user-agent": f"pgproof/{__version__}"}
         try:
-            with client.stream("POST", self._url, content=body, headers=headers, timeout=seconds) as answer:
-                said = _beginning(answer, until=time.monotonic() + seconds)
+            with (
+                httpx.Client(verify=trusted, headers=agent, timeout=seconds) as client,
+                client.stream("POST", self._url, content=body, headers=headers) as answer,
+            ):
+                said = _beginning(answer)
         except httpx.TimeoutException as error:
-            raise _Later(f"no answer in {seconds:.0f} s") from error
+            raise _Later(_late(seconds)) from error
         except httpx.RequestError as error:
-            raise _Later(redact(str(error)) or type(error).__name__) from error
+            raise _Later(self._masked(str(error)) or type(error).__name__) from error
         if answer.is_success:
             return
-        refused = f"answered {answer.status_code} {answer.reason_phrase}{f': {said}' if said else ''}"
+        refused = self._masked(f"answered {answer.status_code} {answer.reason_phrase}{f': {said}' if said else ''}")
         if answer.is_server_error or answer.status_code in _AGAIN:
             raise _Later(refused)
         raise NotificationFailed(f"{self.name}: {refused}", hint=_HINT)
+
+    def _masked(self, text: str) -> str:
+        """`text` without what is secret in the address, which many a receiver repeats where it refuses."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return redact(text)
 
     def _signed(self, message: str, body: bytes) -> dict[str, str]:
         """The convention's three headers. The time is that of the attempt: receivers refuse what is old."""
@@ -116,6 +137,63 @@ class _Later(Exception):
     """An attempt that is worth another one."""
 
 
+def _host(url: str) -> str:
+    """The host of an address that can be one.
+
+    Raises:
+        ConfigurationError: it cannot; the address is not shown, not even a piece of it.
+    """
+    try:
+        address = httpx.URL(url)
+        address.raw_host.decode().encode("idna")  # as it will be to look it up
+        host, port = address.host, address.port
+    except (httpx.InvalidURL, UnicodeError):
+        host, port = "", None
+    if not host or (port is not None and port not in _PORTS):
+        hint = "https://host/path; in a password or token, %2F stands for /, %3F for ?, %40 for @"
+        raise ConfigurationError("notify.webhook.url is no web address", hint=hint)
+    return host
+
+
+def _secrets(url: str) -> list[str]:
+    """What must not be shown of an address, as written and as it is read: all of it but the host, the longest first."""
+    before, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = before.partition("/")
+    account = authority.rpartition("@")[0]
+    values = [value or name for name, _, value in (pair.partition("=") for pair in query.split("&"))]
+    pieces = [account, *account.split(":", 1), f"{path}?{query}", path, *path.split("/"), query, *values]
+    forms = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) >= _SHORTEST_SECRET}
+    return sorted(forms, key=len, reverse=True)
+
+
+def _in_time(post: Callable[[], None], seconds: float) -> None:
+    """Do it on a thread that is left alone when the time is over.
+
+    The time limits of a connection count from byte to byte, and names are looked up without any.
+    """
+    ended: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            post()
+        except Exception as error:  # noqa: BLE001 -- raised again where somebody waits
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threading.Thread(target=run, name="webhook", daemon=True).start()
+    try:
+        failure = ended.get(timeout=seconds)
+    except Empty:
+        raise _Later(_late(seconds)) from None
+    if failure:
+        raise failure
+
+
+def _late(seconds: float) -> str:
+    return f"no answer in {seconds:.3g} s"
+
+
 def _trusted(ca_file: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(ca_file))
@@ -125,14 +203,14 @@ def _trusted(ca_file: Path) -> ssl.SSLContext:
         ) from error
 
 
-def _beginning(answer: httpx.Response, *, until: float) -> str:
-    """The first words of a refusal, without secrets. An answer that is heard need not be read."""
+def _beginning(answer: httpx.Response) -> str:
+    """The first words of a refusal. An answer that is heard need not be read."""
     if answer.is_success:
         return ""
     data = b""
     for piece in answer.iter_bytes():
         data += piece
-        if len(data) > _SHOWN or time.monotonic() > until:
+        if len(data) > _SHOWN:
             break
-    text = " ".join(redact(data[: 4 * _SHOWN].decode(errors="replace")).split())
+    text = " ".join(data[: 4 * _SHOWN].decode(errors="replace").split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
