@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from backup.domain.events import RunEvent
-from backup.errors import NotificationFailed
+from backup.errors import Interrupted, NotificationFailed
 from backup.logs import log
 from backup.ports import Notifier
 
@@ -30,3 +30,8 @@ def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float) -
             log.debug("told", who=notifier.name, what=event.type)
         except NotificationFailed as error:
             log.warning("not told", what=event.type, reason=error.message, detail=error.detail, hint=error.hint)
+        except Interrupted:
+            raise
+        except Exception as error:  # noqa: BLE001 -- nor does a bug of whoever is told change what the run was
+            reason = f"{type(error).__name__}: {error}"
+            log.warning("not told, by a bug: please report it", who=notifier.name, what=event.type, reason=reason)
