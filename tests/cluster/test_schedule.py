@@ -15,6 +15,7 @@ def test_the_cronjob_fires_twice_by_itself_never_two_at_once_and_keeps_its_limit
     cronjob = f"{site.name}-backup"
     site.sql(*BULK)
     site.use_line()
+    limits = {"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 0}
     seen: set[str] = set()
 
     def active() -> list[str]:
@@ -24,7 +25,7 @@ def test_the_cronjob_fires_twice_by_itself_never_two_at_once_and_keeps_its_limit
 
     site.servers.hold_line()
     try:
-        site.install(schedule="* * * * *", successfulJobsHistoryLimit=1, failedJobsHistoryLimit=0)
+        site.install(schedule="* * * * *", **limits)
         (first,) = wait_until(active, "the first run by itself", limit=90)
         # The first run is held in the middle: the next minute's may not start.
         wait_until(lambda: reasons(site, cronjob) & {"JobAlreadyActive"}, "a run that is left out", limit=90)
@@ -33,7 +34,7 @@ def test_the_cronjob_fires_twice_by_itself_never_two_at_once_and_keeps_its_limit
         site.servers.free_line()
     wait_until(lambda: len(active()) <= 1 and len(site.backups()) >= 2, "two backups", limit=150)
 
-    site.release.upgrade(site.values(suspend=True))
+    site.release.upgrade(site.values(schedule="* * * * *", suspend=True, **limits))
     wait_until(lambda: not active(), "the last run's end")
     made = [site.servers.manifest(site.name, site.name, backup) for backup in site.backups()]
     assert len(made) >= len(seen) >= 2
