@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backup.postgres.address import Address
     from backup.postgres.clients import Client
     from backup.postgres.dump import PgDumpEngine
+    from backup.postgres.prover import ProofOptions
     from backup.postgres.restorer import PostgresRestorer
     from backup.postgres.source import PostgresSource
 
@@ -87,7 +88,18 @@ def make_engine(settings: Settings) -> PgDumpEngine:
         exclude_tables=dump.exclude_tables,
         exclude_table_data=dump.exclude_table_data,
     )
-    return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ)
+    return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ, proof=_proof_options(settings))
+
+
+def _proof_options(settings: Settings) -> ProofOptions | None:
+    from backup.domain.patterns import excluded
+    from backup.postgres.prover import ProofOptions
+
+    proof, dump = settings.proof, settings.dump
+    if proof.mode == "off":
+        return None
+    left_out = excluded(dump.exclude_schemas, (*dump.exclude_tables, *dump.exclude_table_data))
+    return ProofOptions(mode=proof.mode, seconds=proof.timeout, excluded=left_out)
 
 
 def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:

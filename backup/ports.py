@@ -5,7 +5,7 @@ Must not import any adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from backup.domain.checks import Check
 from backup.domain.events import RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
+from backup.domain.proof import Totals
 from backup.stream.readers import ByteReader
 
 Clock = Callable[[], datetime]
@@ -102,12 +103,14 @@ class PartSource:
         name: of the part, the volumes' names begin with it.
         open: start it; the reader's end comes only after the engine knows that it was whole, else it raises.
         optional: a failure is a warning of the backup, not its end.
+        totals: of a proof, in figures; known once it was read to its end.
     """
 
     name: str
     role: Role
     open: Callable[[], AbstractContextManager[ByteReader]]
     optional: bool = False
+    totals: Callable[[], Totals] | None = None
 
 
 class Engine(Protocol[Snapshot_contra]):
@@ -120,8 +123,11 @@ class Engine(Protocol[Snapshot_contra]):
     def tool(self, database: Database) -> Tool:
         """The program that it would use for this server. Raises ConfigurationError where there is none."""
 
-    def parts(self, snapshot: Snapshot_contra) -> Iterator[PartSource]:
-        """The streams of a backup in this snapshot, each to be read to its end before the next."""
+    def parts(self, snapshot: Snapshot_contra) -> Generator[PartSource, None, None]:
+        """The streams of a backup in this snapshot, each to be read to its end before the next.
+
+        To be closed: what it has started beside them ends then.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

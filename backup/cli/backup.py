@@ -34,6 +34,8 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 @setting_option("dump.exclude_schemas", "--exclude-schema")
 @setting_option("dump.exclude_tables", "--exclude-table")
 @setting_option("dump.exclude_table_data", "--exclude-table-data")
+@setting_option("proof.mode", "--proof")
+@setting_option("proof.timeout", "--proof-timeout")
 @setting_option("dump.labels", "--label")
 def backup(invocation: Invocation, *, no_fallback: bool) -> None:  # noqa: ARG001 -- accepted from the first version on
     """Back up the database now.

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from backup.domain.proof import Totals
 from backup.errors import DAMAGED, IntegrityFailed
 
 FORMAT = 1
@@ -121,6 +122,7 @@ class Manifest:
     Attributes:
         purpose: `safety` for one that was taken of what a restore was about to overwrite: only its id means it.
         filtered: a filter left things out.
+        proof: what is known of the snapshot, in figures; None where nothing is.
         seconds: durations by phase.
         warnings: what the run's log told warnings of, without names of tables.
     """
@@ -138,6 +140,7 @@ class Manifest:
     pgproof: str
     purpose: Purpose = "backup"
     filtered: bool = False
+    proof: Totals | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

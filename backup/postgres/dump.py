@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,11 @@ from functools import partial
 from psycopg.conninfo import make_conninfo
 
 from backup.domain.manifest import Database, Role, Tool
+from backup.domain.proof import PROOF_NAME
 from backup.errors import AccessDenied, DumpFailed, PartUnavailable
 from backup.ports import PartSource
 from backup.postgres.clients import Client, choose
+from backup.postgres.prover import ProofOptions, Prover
 from backup.postgres.snapshot import HeldSnapshot
 from backup.stream.child import Child
 from backup.stream.readers import ByteReader
@@ -86,11 +88,16 @@ class DumpOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PgDumpEngine:
-    """Dumps with the installed client that fits the server."""
+    """Dumps with the installed client that fits the server.
+
+    Attributes:
+        proof: how much is found out of the snapshot beside the dump; None for nothing.
+    """
 
     clients: tuple[Client, ...]
     options: DumpOptions
     environ: Mapping[str, str]
+    proof: ProofOptions | None = None
 
     @property
     def filtered(self) -> bool:
@@ -103,17 +110,27 @@ class PgDumpEngine:
         client = choose(self.clients, server=database.server_major)
         return Tool(engine="pgdump", name="pg_dump", version=client.version)
 
-    def parts(self, snapshot: HeldSnapshot) -> Iterator[PartSource]:
-        """The dump, then the globals where they are wanted."""
+    def parts(self, snapshot: HeldSnapshot) -> Generator[PartSource, None, None]:
+        """The dump, then globals and proof where they are wanted."""
         client = choose(self.clients, server=snapshot.database.server_major)
-        yield PartSource(name="dump.pgc", role=Role.DUMP, open=partial(self._dump, client, snapshot))
-        if self.options.globals != "off":
-            yield PartSource(
-                name="globals.sql", role=Role.GLOBALS, open=partial(self._globals, client, snapshot), optional=True
-            )
+        prover = Prover(snapshot, self.proof) if self.proof else None
+        try:
+            begin = prover.start if prover else None
+            yield PartSource(name="dump.pgc", role=Role.DUMP, open=partial(self._dump, client, snapshot, begin))
+            if self.options.globals != "off":
+                yield PartSource(
+                    name="globals.sql", role=Role.GLOBALS, open=partial(self._globals, client, snapshot), optional=True
+                )
+            if prover:
+                yield PartSource(
+                    name=PROOF_NAME, role=Role.PROOF, open=prover.open, optional=True, totals=lambda: prover.totals
+                )
+        finally:
+            if prover:
+                prover.close()
 
     @contextmanager
-    def _dump(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
+    def _dump(self, client: Client, snapshot: HeldSnapshot, begin: Callable[[], None] | None) -> Iterator[ByteReader]:
         options = self.options
         argv = [
             client.program("pg_dump"),
@@ -128,7 +145,7 @@ class PgDumpEngine:
             f"--dbname={snapshot.address.argument()}",
         ]
         with self._start(argv, snapshot) as child:
-            yield _DumpStream(child, snapshot)
+            yield _DumpStream(child, snapshot, begin)
 
     @contextmanager
     def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
@@ -181,11 +198,18 @@ class _PermittedOutput(_WholeOutput):
 
 
 class _DumpStream(_WholeOutput):
-    """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables."""
+    """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables.
 
-    def __init__(self, child: Child, snapshot: HeldSnapshot) -> None:
+    Args:
+        child: pg_dump.
+        snapshot: that it dumps.
+        locked: is called when it holds its locks and nothing was rewritten.
+    """
+
+    def __init__(self, child: Child, snapshot: HeldSnapshot, locked: Callable[[], None] | None) -> None:
         super().__init__(child)
         self._snapshot: HeldSnapshot | None = snapshot
+        self._locked = locked
 
     def read(self, size: int, /) -> bytes:
         data = super().read(size)
@@ -198,6 +222,8 @@ class _DumpStream(_WholeOutput):
                     " snapshot",
                     hint="run it again; where this happens often, move the schedule away from that job",
                 )
+            if self._locked:
+                self._locked()
         return data
 
 

@@ -16,6 +16,7 @@ from backup.domain.manifest import Database, SnapshotMark
 from backup.errors import LockHeld
 from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect
+from backup.postgres.queries import read_query
 from backup.postgres.session import keep_alive, settle
 
 _DATABASE = """
@@ -26,13 +27,6 @@ FROM pg_catalog.pg_database WHERE datname = current_database()"""
 _MARK = """
 SELECT pg_export_snapshot(), clock_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
-
-_REWRITTEN = """
-SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relfilenode <> 0
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND pg_relation_filenode(c.oid) <> c.relfilenode
-ORDER BY 1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +47,13 @@ class HeldSnapshot:
     def rewritten_tables(self) -> tuple[str, ...]:
         """Tables that were truncated or rewritten after the snapshot: in it they are empty, without any error.
 
-        To be asked once pg_dump holds its locks. In the snapshot the catalogue still names the old file;
-        pg_relation_filenode looks at the newest one.
+        To be asked once pg_dump holds its locks.
 
         Tables that pg_dump leaves out count too. They cannot be told by its locks: a small dump comes with its first
         byte as a whole, and by then pg_dump may have ended and let go of them all; and members of extensions it locks
         later.
         """
-        return tuple(name for (name,) in self.connection.execute(_REWRITTEN))
+        return tuple(name for (name,) in self.connection.execute(read_query("rewritten")))
 
 
 def read_database(connection: Connection) -> Database:

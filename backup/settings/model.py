@@ -217,6 +217,18 @@ class DumpSettings(Section):
         return self.zstd_threads or available_cores()
 
 
+class ProofSettings(Section):
+    """What is kept of the database beside its dump, for a restore to be compared with."""
+
+    mode: Annotated[Literal["full", "rows", "off"], Word, Env("PGPROOF_PROOF")] = Field(
+        default="full",
+        description="Rows and a fingerprint of all values of each table, its rows alone, or nothing.",
+    )
+    timeout: Annotated[int, Env("PGPROOF_PROOF_TIMEOUT")] = Field(
+        default=1800, ge=1, le=86_400, description="Seconds after which what is not known of a table stays unproven."
+    )
+
+
 class RestoreSettings(Section):
     """How a backup is restored."""
 
@@ -302,6 +314,7 @@ class Settings(Section):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     stores: dict[str, StoreSettings] = Field(default_factory=dict)
     dump: DumpSettings = Field(default_factory=DumpSettings)
+    proof: ProofSettings = Field(default_factory=ProofSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,12 +69,15 @@ def back_up(
         )
         upload = _Upload(store, f"{choice.target}/{backup_id}/", choice.encoding, progress)
         try:
-            parts = []
-            for part_source in engine.parts(snapshot):
-                step = time.monotonic()
-                part = upload.carry(part_source, warnings)
-                seconds[part_source.role.value] = time.monotonic() - step
-                parts += [part] if part else []
+            parts: list[Part] = []
+            totals = None
+            with closing(engine.parts(snapshot)) as part_sources:
+                for part_source in part_sources:
+                    step = time.monotonic()
+                    part = upload.carry(part_source, warnings)
+                    seconds[part_source.role.value] = time.monotonic() - step
+                    parts += [part] if part else []
+                    totals = part_source.totals() if part and part_source.totals else totals
             step = time.monotonic()
             upload.ask_again()
             seconds["confirm"] = time.monotonic() - step
@@ -91,6 +94,7 @@ def back_up(
                 pgproof=__version__,
                 purpose=choice.purpose,
                 filtered=engine.filtered,
+                proof=totals,
                 seconds={phase: round(value, 3) for phase, value in seconds.items()},
                 labels=dict(choice.labels),
                 warnings=tuple(warnings),

@@ -1,7 +1,9 @@
-"""What the catalogue says of a database, as queries that give rows (name, value), both text.
+"""What the catalogue says of a database, as queries that give rows (name, value), both text; one a kind of fact.
 
-Owns the SQL. Every name is qualified and quoted, no value holds an OID or depends on the order of creation, and
-where PostgreSQL 15 and 18 say the same thing differently, the queries say it alike.
+Owns the SQL. Every name is qualified and quoted where the search path is empty, no value holds an OID or depends on
+the order of creation, and where PostgreSQL 15 and 18 say the same thing differently, the queries say it alike. What
+may be a password (of a user mapping, a subscription, a setting) is there as its MD5. Members of extensions are no
+facts: they come with the extension.
 """
 
 from __future__ import annotations
@@ -34,34 +36,35 @@ DATABASE = {
     "database": """SELECT 'encoding', pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()
         UNION ALL SELECT 'collate', datcollate FROM pg_database WHERE datname = current_database()
         UNION ALL SELECT 'ctype', datctype FROM pg_database WHERE datname = current_database()
-        UNION ALL SELECT 'provider', datlocprovider::text FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT 'provider', to_jsonb(d) ->> 'datlocprovider' FROM pg_database AS d
+            WHERE datname = current_database()
         UNION ALL SELECT 'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
             FROM pg_database AS d WHERE datname = current_database()
         UNION ALL SELECT 'connections', datconnlimit::text FROM pg_database WHERE datname = current_database()
-        UNION ALL SELECT 'owner', pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
         UNION ALL SELECT 'comment', shobj_description(oid, 'pg_database') FROM pg_database
             WHERE datname = current_database()""",
     "database acl": f"""SELECT '', {_acl("coalesce(datacl, acldefault('d', datdba))")} FROM pg_database
         WHERE datname = current_database()""",
-    "database setting": f"""SELECT coalesce(r.rolname, ''), {_options("s.setconfig")} FROM pg_db_role_setting AS s
+    "database setting": """SELECT coalesce(r.rolname, ''), (SELECT string_agg(split_part(o, '=', 1) || '=md5 ' ||
+                md5(substr(o, strpos(o, '=') + 1)), ', ' ORDER BY o) FROM unnest(s.setconfig) AS o)
+        FROM pg_db_role_setting AS s
         JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole
         WHERE d.datname = current_database()""",
 }
 
 RELATIONS = {
-    "schema": f"""SELECT quote_ident(nspname), pg_get_userbyid(nspowner) FROM pg_namespace AS n
+    "schema": f"""SELECT quote_ident(nspname), '' FROM pg_namespace AS n
         WHERE {_USER_SCHEMA} AND {_own("pg_namespace", "n")}""",
     "relation": f"""SELECT c.oid::regclass::text, concat_ws(' | ',
             'kind ' || c.relkind::text, 'persistence ' || c.relpersistence::text,
-            'owner ' || pg_get_userbyid(c.relowner), 'of type ' || nullif(c.reloftype, 0)::regtype,
+            'of type ' || nullif(c.reloftype, 0)::regtype,
             'row security ' || c.relrowsecurity || c.relforcerowsecurity, 'identity ' || c.relreplident::text,
-            'populated ' || c.relispopulated, 'method ' || am.amname, 'space ' || s.spcname,
+            'populated ' || c.relispopulated, 'method ' || am.amname,
             'options ' || {_options("c.reloptions")}, 'toast ' || {_options("toast.reloptions")},
             'by ' || pg_get_partkeydef(c.oid), 'partition ' || pg_get_expr(c.relpartbound, c.oid),
             'parents ' || (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
                 FROM pg_inherits WHERE inhrelid = c.oid))
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS am ON am.oid = c.relam
-        LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace
         LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
     "column": f"""SELECT format('%s.%I', c.oid::regclass, a.attname), concat_ws(' | ',
@@ -127,30 +130,28 @@ RELATIONS = {
                 WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
                 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
         FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid WHERE {_own("pg_class", "c")}""",
-    "statistics": """SELECT format('%I', stxname), concat_ws(' | ', pg_get_statisticsobjdef(oid),
-            'owner ' || pg_get_userbyid(stxowner), 'target ' || nullif(stxstattarget, -1)) FROM pg_statistic_ext""",
+    "statistics": """SELECT format('%s.%I', stxnamespace::regnamespace, stxname), concat_ws(' | ',
+            pg_get_statisticsobjdef(oid),
+            'target ' || nullif(stxstattarget, -1)) FROM pg_statistic_ext""",
     "foreign table": f"""SELECT t.ftrelid::regclass::text, concat_ws(' | ', s.srvname, {_options("t.ftoptions")})
         FROM pg_foreign_table AS t JOIN pg_foreign_server AS s ON s.oid = t.ftserver""",
 }
 
 ROUTINES = {
-    "routine": f"""SELECT p.oid::regprocedure::text, concat_ws(' | ', pg_get_functiondef(p.oid),
-            'owner ' || pg_get_userbyid(p.proowner))
+    "routine": f"""SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid)
         FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")} AND p.prokind <> 'a'""",
     "aggregate": f"""SELECT p.oid::regprocedure::text, concat_ws(' | ', pg_get_function_arguments(p.oid), a.aggkind,
             a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggfinalextra,
-            nullif(a.aggsortop, 0)::regoperator, a.aggtranstype::regtype, a.agginitval, a.aggfinalmodify, p.proparallel,
-            'owner ' || pg_get_userbyid(p.proowner))
+            nullif(a.aggsortop, 0)::regoperator, a.aggtranstype::regtype, a.agginitval, a.aggfinalmodify, p.proparallel)
         FROM pg_aggregate AS a JOIN pg_proc AS p ON p.oid = a.aggfnoid JOIN pg_namespace AS n ON n.oid = p.pronamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}""",
     "operator": f"""SELECT o.oid::regoperator::text, concat_ws(' | ', o.oprcode, nullif(o.oprcom, 0)::regoperator,
-            nullif(o.oprnegate, 0)::regoperator, o.oprrest, o.oprjoin, o.oprcanhash, o.oprcanmerge,
-            pg_get_userbyid(o.oprowner))
+            nullif(o.oprnegate, 0)::regoperator, o.oprrest, o.oprjoin, o.oprcanhash, o.oprcanmerge)
         FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_operator", "o")}""",
     "operator class": f"""SELECT format('%I.%I %s', n.nspname, o.opcname, am.amname), concat_ws(' | ',
-            o.opcintype::regtype, o.opcdefault, f.opfname, pg_get_userbyid(o.opcowner),
+            o.opcintype::regtype, o.opcdefault, f.opfname,
             (SELECT string_agg(format('%s %s', amopstrategy, amopopr::regoperator), ', ' ORDER BY amopstrategy)
                 FROM pg_amop WHERE amopfamily = f.oid),
             (SELECT string_agg(format('%s %s', amprocnum, amproc::regprocedure), ', ' ORDER BY amprocnum)
@@ -163,7 +164,7 @@ ROUTINES = {
 }
 
 TYPES = {
-    "type": f"""SELECT t.oid::regtype::text, concat_ws(' | ', t.typtype, 'owner ' || pg_get_userbyid(t.typowner),
+    "type": f"""SELECT t.oid::regtype::text, concat_ws(' | ', t.typtype,
             'labels ' || (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
                 FROM pg_enum WHERE enumtypid = t.oid),
             'of ' || nullif(t.typbasetype, 0)::regtype || ' ' || t.typtypmod, 'default ' || t.typdefault,
@@ -177,14 +178,13 @@ TYPES = {
             AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = t.typrelid AND c.relkind <> 'c')""",
     "collation": f"""SELECT c.oid::regcollation::text, concat_ws(' | ', c.collprovider, c.collcollate, c.collctype,
             coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), c.collisdeterministic,
-            c.collencoding, pg_get_userbyid(c.collowner))
+            c.collencoding)
         FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace WHERE {_USER_SCHEMA}""",
     "conversion": f"""SELECT format('%I.%I', n.nspname, c.conname), concat_ws(' | ',
-            pg_encoding_to_char(conforencoding), pg_encoding_to_char(contoencoding), conproc, condefault,
-            pg_get_userbyid(conowner))
+            pg_encoding_to_char(conforencoding), pg_encoding_to_char(contoencoding), conproc, condefault)
         FROM pg_conversion AS c JOIN pg_namespace AS n ON n.oid = c.connamespace WHERE {_USER_SCHEMA}""",
     "text search configuration": f"""SELECT c.oid::regconfig::text, concat_ws(' | ',
-            p.prsname, pg_get_userbyid(c.cfgowner),
+            p.prsname,
             (SELECT string_agg(format('%s %s %s', m.maptokentype, m.mapseqno, m.mapdict::regdictionary), ', '
                 ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map AS m WHERE m.mapcfg = c.oid))
         FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace
@@ -195,12 +195,12 @@ TYPES = {
 }
 
 WHOLE = {
-    "extension": """SELECT quote_ident(e.extname), concat_ws(' | ', n.nspname, pg_get_userbyid(e.extowner))
+    "extension": """SELECT quote_ident(e.extname), n.nspname
         FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace""",
     "event trigger": """SELECT quote_ident(evtname), concat_ws(' | ', evtevent, evtfoid::regprocedure,
-            'enabled ' || evtenabled::text, array_to_string(evttags, ', '), pg_get_userbyid(evtowner))
+            'enabled ' || evtenabled::text, array_to_string(evttags, ', '))
         FROM pg_event_trigger""",
-    "publication": """SELECT quote_ident(pubname), concat_ws(' | ', pg_get_userbyid(pubowner), puballtables, pubinsert,
+    "publication": """SELECT quote_ident(pubname), concat_ws(' | ', puballtables, pubinsert,
             pubupdate, pubdelete, pubtruncate, pubviaroot, nullif(to_jsonb(p) ->> 'pubgencols', 'n'),
             (SELECT string_agg(format('%s (%s) %s', r.prrelid::regclass,
                 (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) FROM pg_attribute AS a
@@ -210,26 +210,24 @@ WHOLE = {
             (SELECT string_agg(s.pnnspid::regnamespace::text, ', ' ORDER BY s.pnnspid::regnamespace::text)
                 FROM pg_publication_namespace AS s WHERE s.pnpubid = p.oid))
         FROM pg_publication AS p""",
-    "subscription": """SELECT quote_ident(subname), concat_ws(' | ', subconninfo, subslotname, subenabled,
-            array_to_string(subpublications, ', ')) FROM pg_subscription AS s
+    "subscription": """SELECT quote_ident(subname), concat_ws(' | ', 'md5 ' || md5(subconninfo), subslotname,
+            subenabled, array_to_string(subpublications, ', ')) FROM pg_subscription AS s
         JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = current_database()""",
     "foreign data wrapper": f"""SELECT quote_ident(fdwname), {_options("fdwoptions")} FROM pg_foreign_data_wrapper AS f
         WHERE {_own("pg_foreign_data_wrapper", "f")}""",
     "foreign server": f"""SELECT quote_ident(srvname), concat_ws(' | ', fdwname, srvtype,
-            srvversion, pg_get_userbyid(srvowner), {_options("srvoptions")})
+            srvversion, {_options("srvoptions")})
         FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS f ON f.oid = s.srvfdw""",
-    "user mapping": f"""SELECT format('%I for %s', srvname, usename), {_options("umoptions")}
+    "user mapping": f"""SELECT format('%I for %s', srvname, usename), 'md5 ' || md5({_options("umoptions")})
         FROM pg_user_mappings""",
     "default privileges": f"""SELECT concat_ws(' ', pg_get_userbyid(defaclrole),
             nullif(defaclnamespace, 0)::regnamespace, defaclobjtype), {_acl("defaclacl")} FROM pg_default_acl""",
-    # Whatever has a comment or another owner than the first superuser, under the name the server gives it.
-    "comment": """SELECT type || ' ' || identity, description FROM pg_description,
+    "comment": """SELECT type || ' ' || identity, description FROM pg_description AS c,
             pg_identify_object(classoid, objoid, objsubid)
         WHERE (objoid >= 16384 OR classoid IN ('pg_namespace'::regclass, 'pg_extension'::regclass,
-            'pg_largeobject'::regclass)) AND coalesce(schema, '') <> 'pg_catalog' AND identity <> 'pg_toast'""",
-    "owner": """SELECT type || ' ' || identity, pg_get_userbyid(refobjid) FROM pg_shdepend AS s
-        JOIN pg_database AS d ON d.oid = s.dbid, pg_identify_object(classid, objid, objsubid)
-        WHERE d.datname = current_database() AND s.deptype = 'o'""",
+            'pg_largeobject'::regclass)) AND coalesce(schema, '') <> 'pg_catalog'
+            AND identity NOT IN ('pg_toast', 'pg_catalog') AND NOT EXISTS (
+                SELECT FROM pg_depend AS e WHERE e.classid = c.classoid AND e.objid = c.objoid AND e.deptype = 'e')""",
     "acl": f"""SELECT kind || ' ' || name, {_acl("acl")} FROM (
             SELECT 'schema' AS kind, quote_ident(nspname) AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl
                 FROM pg_namespace AS n WHERE {_USER_SCHEMA}
@@ -247,14 +245,47 @@ WHOLE = {
             UNION ALL SELECT 'type', t.oid::regtype::text, coalesce(typacl, acldefault('T', typowner))
                 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
                 WHERE {_USER_SCHEMA} AND typelem = 0 AND {_own("pg_type", "t")}
-            UNION ALL SELECT 'language', lanname, coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language
+            UNION ALL SELECT 'language', quote_ident(lanname), lanacl FROM pg_language WHERE lanacl IS NOT NULL
             UNION ALL SELECT 'wrapper', fdwname, coalesce(fdwacl, acldefault('F', fdwowner))
                 FROM pg_foreign_data_wrapper
             UNION ALL SELECT 'server', srvname, coalesce(srvacl, acldefault('S', srvowner)) FROM pg_foreign_server
         ) AS item""",
-    "large object": f"""SELECT oid::text, concat_ws(' | ', length(lo_get(oid)), md5(lo_get(oid)),
-            pg_get_userbyid(lomowner), {_acl("coalesce(lomacl, acldefault('L', lomowner))")})
+    "large object acl": f"""SELECT oid::text, {_acl("coalesce(lomacl, acldefault('L', lomowner))")}
         FROM pg_largeobject_metadata""",
+    "owner": f"""SELECT kind || ' ' || name, pg_get_userbyid(owner) FROM (
+            SELECT 'database' AS kind, '' AS name, datdba AS owner FROM pg_database WHERE datname = current_database()
+            UNION ALL SELECT 'schema', quote_ident(nspname), nspowner FROM pg_namespace AS n
+                WHERE {_USER_SCHEMA} AND {_own("pg_namespace", "n")}
+            UNION ALL SELECT 'relation', c.oid::regclass::text, relowner
+                FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c') AND {_own("pg_class", "c")}
+            UNION ALL SELECT 'routine', p.oid::regprocedure::text, proowner
+                FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}
+            UNION ALL SELECT 'type', t.oid::regtype::text, typowner
+                FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
+                WHERE {_USER_SCHEMA} AND typelem = 0 AND typtype <> 'm' AND {_own("pg_type", "t")}
+            UNION ALL SELECT 'operator', o.oid::regoperator::text, oprowner
+                FROM pg_operator AS o JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+                WHERE {_USER_SCHEMA} AND {_own("pg_operator", "o")}
+            UNION ALL SELECT 'statistics', format('%I.%I', n.nspname, stxname), stxowner
+                FROM pg_statistic_ext AS s JOIN pg_namespace AS n ON n.oid = s.stxnamespace
+            UNION ALL SELECT 'collation', c.oid::regcollation::text, collowner
+                FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace WHERE {_USER_SCHEMA}
+            UNION ALL SELECT 'text search configuration', c.oid::regconfig::text, cfgowner
+                FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE {_USER_SCHEMA}
+            UNION ALL SELECT 'event trigger', quote_ident(evtname), evtowner FROM pg_event_trigger
+            UNION ALL SELECT 'publication', quote_ident(pubname), pubowner FROM pg_publication
+            UNION ALL SELECT 'wrapper', quote_ident(fdwname), fdwowner FROM pg_foreign_data_wrapper AS f
+                WHERE {_own("pg_foreign_data_wrapper", "f")}
+            UNION ALL SELECT 'server', quote_ident(srvname), srvowner FROM pg_foreign_server
+            UNION ALL SELECT 'large object', oid::text, lomowner FROM pg_largeobject_metadata
+        ) AS item""",
+    # Which version is made, and which tablespaces there are, is the server's: noted, and no proof of anything.
+    "extension version": "SELECT quote_ident(extname), extversion FROM pg_extension",
+    "tablespace": f"""SELECT c.oid::regclass::text, s.spcname FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_tablespace AS s ON s.oid = c.reltablespace
+        WHERE {_USER_SCHEMA}""",
 }
 
 QUERIES = DATABASE | RELATIONS | ROUTINES | TYPES | WHOLE
