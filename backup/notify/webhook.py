@@ -35,8 +35,8 @@ _SHOWN = 200
 """Characters of an answer that are worth showing."""
 _LEAST = 0.1
 """Seconds that an attempt has in any case; enough for a receiver nearby."""
-_SHORTEST_SECRET = 4
-"""Characters from which on a piece of the address is masked where a receiver repeats it (a guess)."""
+_SHORTEST_SECRET = 8
+"""Characters from which on a piece of the address is masked where a receiver repeats it (a guess): not every word."""
 _PORTS = range(1, 1 << 16)
 
 
