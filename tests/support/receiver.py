@@ -84,6 +84,10 @@ class Receiver:
         """An address of it."""
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
+    def always(self, answer: Answer) -> None:
+        """Answer so from now on."""
+        self.answers = [answer]
+
     def next_answer(self) -> Answer:
         """What the next one gets."""
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
