@@ -131,11 +131,11 @@ def _missing(wanted: Wanted, end: datetime | None, *, named: bool, now: datetime
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter of one that UTC has no year for
         raise ConfigurationError(
             f"until in the restore request is {text!r}", hint='give a time such as "2026-11-22T08:30Z"'
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _show(moment: datetime) -> str:
