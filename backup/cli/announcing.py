@@ -24,10 +24,14 @@ from backup.logs import redact
 from backup.signals import undisturbed
 from backup.workflow.announce import announce
 
-Action = Literal["backup", "restore"]
+Action = Literal["backup", "restore", "drill"]
 
-_SUCCESS: dict[Action, EventType] = {"backup": "backup.succeeded", "restore": "restore.finished"}
-_FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed"}
+_SUCCESS: dict[Action, EventType] = {
+    "backup": "backup.succeeded",
+    "restore": "restore.finished",
+    "drill": "drill.proven",
+}
+_FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed", "drill": "drill.failed"}
 _PATIENCE = 20.0
 """Seconds in which everybody must have been told."""
 _HURRY = 5.0
@@ -73,7 +77,7 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
             facts=jsonable({**base, **announcement.facts}),
             error=error,
         )
-        with undisturbed():
+        with suppress(Interrupted), undisturbed():  # the work has ended: a signal that comes now has nothing to stop
             announce(event, notifiers, within=within)
 
     try:
