@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import ssl
 from collections.abc import Iterator
@@ -10,17 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import HTTPError
 
 from backup.errors import AccessDenied, ClusterUnreachable, ConfigurationError, NotFound, PgproofError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts what a pod may know of itself."""
-_FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND = 403, 401, 404
+_USUAL = "~/.kube/config"
+_NO_TLS, _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND = 0, 403, 401, 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,26 +55,80 @@ def from_kubeconfig(
         ConfigurationError: there is none, it cannot be read, or has no such context.
     """
     settings = client.Configuration()
+    places = str(file) if file else os.environ.get("KUBECONFIG") or _USUAL
     try:
-        loader_file = str(file) if file else None
-        known, active = config.list_kube_config_contexts(loader_file)
-        config.load_kube_config(loader_file, context, settings)
+        merged = KubeConfigMerger(places)
+        if merged.config is None:
+            return _without_kubeconfig(places, explicit=bool(file or context), namespace=namespace, timeout=timeout)
+        with _complaints() as said:
+            loader = KubeConfigLoader(
+                merged.config,
+                _context(merged, context),
+                config_base_path=None,
+                config_persister=merged.save_changes,
+            )
+            loader.load_and_set(settings)
+    except ConfigurationError:
+        raise
     except ConfigException as error:
-        if not file and not context and (SERVICE_ACCOUNT / "token").exists():
-            own = of_this_pod(timeout=timeout)
-            return replace(own, namespace=namespace or own.namespace)
-        raise ConfigurationError(
-            "no cluster is set",
-            detail=str(error),
-            hint="set KUBECONFIG or --kubeconfig; kubectl config get-contexts lists the contexts",
-        ) from error
+        raise ConfigurationError("the kubeconfig cannot be used", detail=_without_entries(error)) from error
     except Exception as error:  # the client raises whatever its YAML holds
         raise ConfigurationError("the kubeconfig cannot be read", detail=f"{type(error).__name__}: {error}") from error
-    if context:
-        active = next(each for each in known if each["name"] == context)
-    chosen = namespace or active.get("context", {}).get("namespace") or "default"
+    if said:
+        raise ConfigurationError(
+            "the kubeconfig's program for logging in gives no credentials",
+            detail=said[-1],
+            hint="see whether kubectl get pods works; what it runs must be installed here too",
+        )
+    chosen = namespace or loader.current_context["context"].get("namespace") or "default"
     settings.retries = False
     return Cluster(api=client.ApiClient(settings), namespace=chosen, timeout=timeout)
+
+
+def _without_kubeconfig(places: str, *, explicit: bool, namespace: str | None, timeout: float) -> Cluster:
+    """The pod's own cluster, unless another was asked for."""
+    if not explicit and (SERVICE_ACCOUNT / "token").exists():
+        own = of_this_pod(timeout=timeout)
+        return replace(own, namespace=namespace or own.namespace)
+    raise ConfigurationError(
+        "no cluster is set",
+        detail=f"there is no file {places}",
+        hint="set KUBECONFIG or --kubeconfig to the file that kubectl uses",
+    )
+
+
+def _context(merged: KubeConfigMerger, wanted: str | None) -> str:
+    """The context that is meant. Of several files the first that names a current one decides, as kubectl has it."""
+    names = sorted(str(each["name"]) for each in merged.config.value["contexts"])
+    currents = [each.get("current-context") for each in merged.config_files.values()]
+    found = wanted or next(filter(None, currents), None)
+    if found is None or found not in names:
+        raise ConfigurationError(
+            f"the kubeconfig has no context {found}" if found else "the kubeconfig names no current context",
+            hint=f"choose one with --context: {', '.join(names) or 'but there is none'}",
+        )
+    return str(found)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What the client says to Python's own logger, and nobody hears: it goes on without credentials then."""
+    said: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        said.append(record.getMessage())
+        return False
+
+    logging.getLogger().addFilter(keep)
+    try:
+        yield said
+    finally:
+        logging.getLogger().removeFilter(keep)
+
+
+def _without_entries(error: ConfigException) -> str:
+    """Its text without the entries of the file that it may hold in full, with their tokens."""
+    return re.sub(r"\{.*\}", "…", str(error), flags=re.DOTALL)
 
 
 def of_this_pod(*, timeout: float, folder: Path = SERVICE_ACCOUNT) -> Cluster:
@@ -112,10 +170,22 @@ def translated(what: str) -> Iterator[None]:
             detail=_short(error),
             hint="kubectl cluster-info shows whether it is there, --context chooses another",
         ) from error
+    except ValueError as error:  # no JSON, no UTF-8, or not what an object looks like
+        raise ClusterUnreachable(
+            f"what answers is no Kubernetes API: {what}",
+            detail=str(error),
+            hint="is there a proxy in between, or a wrong address in the kubeconfig?",
+        ) from error
 
 
 def _meaning(error: ApiException, what: str) -> PgproofError:
     said = _message(error)
+    if error.status == _NO_TLS:
+        return ClusterUnreachable(
+            f"no trusted connection to the Kubernetes cluster: {what}",
+            detail=str(error.reason).partition("\n")[2],
+            hint="the kubeconfig may be of another cluster, or older than the certificates of this one",
+        )
     if error.status == _UNAUTHORIZED:
         return AccessDenied(f"the cluster does not know us: {what}", detail=said, hint="log in to the cluster again")
     if error.status == _FORBIDDEN:

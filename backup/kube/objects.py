@@ -19,6 +19,8 @@ _GROUPS: dict[Kind, str] = {
 }
 _SILENCE = 60.0
 """Seconds without a line after which a log is asked for again: a proxy in between may have dropped the line."""
+_EXCERPT = 100
+"""Characters of an answer that is none."""
 
 
 def get(cluster: Cluster, kind: Kind, name: str) -> Object:
@@ -30,7 +32,10 @@ def get(cluster: Cluster, kind: Kind, name: str) -> Object:
 def items(cluster: Cluster, kind: Kind, **selectors: str) -> list[Object]:
     """All objects of a kind that `labelSelector` and `fieldSelector` choose."""
     with translated(f"list {kind} in {cluster.namespace}"):
-        return list(_call(cluster, "GET", kind, query=selectors)["items"])
+        found = _call(cluster, "GET", kind, query=selectors)
+        if not isinstance(found.get("items"), list):
+            raise ValueError("there is no list in its answer")  # noqa: TRY004 -- as in _call
+        return list(found["items"])
 
 
 def create(cluster: Cluster, kind: Kind, body: Object) -> Object:
@@ -45,7 +50,9 @@ def delete(cluster: Cluster, kind: Kind, name: str) -> None:
         _call(cluster, "DELETE", kind, name=name, query={"propagationPolicy": "Background"})
 
 
-def log_lines(cluster: Cluster, pod: str, *, container: str, follow: bool, since: str = "") -> Iterator[str]:
+def log_lines(
+    cluster: Cluster, pod: str, *, container: str, follow: bool, since: str = "", ended: bool = True
+) -> Iterator[str]:
     """The log of a pod, each line behind the time at which it was written (RFC 3339, nanoseconds) and a space.
 
     Ends with the container where `follow`; also when nothing was said for a minute, then it is to be asked again.
@@ -56,6 +63,7 @@ def log_lines(cluster: Cluster, pod: str, *, container: str, follow: bool, since
         container: which of its containers.
         follow: wait for what is still to be written.
         since: time of the last line that is known; those of its second come again.
+        ended: the container writes no more, so that a last line without its end is one; else it is left out.
     """
     query = {"container": container, "timestamps": "true", "follow": str(follow).lower()}
     query |= {"sinceTime": since} if since else {}
@@ -74,7 +82,7 @@ def log_lines(cluster: Cluster, pod: str, *, container: str, follow: bool, since
             for piece in answer.stream(1 << 14):
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from (line.decode(errors="replace") for line in lines)
-            if rest:
+            if rest and ended:
                 yield rest.decode(errors="replace")
 
 
@@ -97,6 +105,8 @@ def _call(
         response_type="object",
         auth_settings=["BearerToken"],
         _return_http_data_only=True,
-        _request_timeout=cluster.timeout,
+        _request_timeout=(cluster.timeout, cluster.timeout),  # the client takes no single number with a fraction
     )
-    return dict(found)
+    if not isinstance(found, dict):
+        raise ValueError(f"no JSON object, but {str(found)[:_EXCERPT]!r}")  # noqa: TRY004 -- its content is wrong
+    return found
