@@ -55,8 +55,8 @@ class PodState:
 
     @property
     def has_a_log(self) -> bool:
-        """Whether the container has run."""
-        return self.phase not in {"Pending", "Unknown"} or self.code is not None
+        """Whether the container runs or has run. A pod that failed before that, or was lost, has none to show."""
+        return self.phase == "Running" or self.code is not None
 
 
 def make_job(
