@@ -72,9 +72,10 @@ def make_job(
     """
     spec = copy.deepcopy(template.cronjob["spec"]["jobTemplate"])
     for container in spec["spec"]["template"]["spec"]["containers"]:
-        if container["name"] == CONTAINER:
-            container["args"] = list(args or container["args"])
-            container["env"] = [*container.get("env", ()), *_variables(environ or {})]
+        if container["name"] == CONTAINER and args:
+            container["args"] = list(args)
+        if container["name"] == CONTAINER and environ:
+            container["env"] = [*container.get("env", ()), *_variables(environ)]
     metadata = template.cronjob["metadata"]
     owner = {
         "apiVersion": "batch/v1",
