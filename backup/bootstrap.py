@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backup.logs import log
-from backup.ports import Notifier, Store
+from backup.ports import Notifier, Scratch, Store
 from backup.settings import Settings, StoreSettings
 from backup.stream.volumes import Encoding
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backup.postgres.clients import Client
     from backup.postgres.dump import PgDumpEngine
     from backup.postgres.prover import ProofOptions
+    from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
     from backup.postgres.source import PostgresSource
 
@@ -114,11 +115,21 @@ def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:
 
 def make_restorer(settings: Settings, *, address: str | None = None) -> PostgresRestorer:
     """The way back, into the configured server or into the one at `address` (which may be empty: libpq's own)."""
-    from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
 
+    return PostgresRestorer(
+        address=_told_direct(make_address(settings, override=address)),
+        clients=_clients(settings),
+        environ=os.environ,
+        options=_restore_options(settings),
+    )
+
+
+def _restore_options(settings: Settings) -> RestoreOptions:
+    from backup.postgres.restore_job import RestoreOptions
+
     restore = settings.restore
-    options = RestoreOptions(
+    return RestoreOptions(
         settings={
             "synchronous_commit": restore.synchronous_commit,
             "maintenance_work_mem": restore.maintenance_work_mem,
@@ -127,11 +138,23 @@ def make_restorer(settings: Settings, *, address: str | None = None) -> Postgres
         maintenance_database=settings.database.maintenance_db,
         connect_timeout=settings.database.connect_timeout,
     )
-    return PostgresRestorer(
-        address=_told_direct(make_address(settings, override=address)),
+
+
+def make_scratch(settings: Settings, *, on: str | None = None) -> Scratch:
+    """Where backups are tried: on throwaway servers, or on the server at the address `on`."""
+    from functools import partial
+
+    from backup.postgres.trial import server_at, throwaway_server
+
+    if on is not None:
+        restorer = make_restorer(settings, address=on)
+        return lambda _backup, _share: server_at(restorer)
+    return partial(
+        throwaway_server,
         clients=_clients(settings),
         environ=os.environ,
-        options=options,
+        options=_restore_options(settings),
+        folder=settings.drill.folder,
     )
 
 

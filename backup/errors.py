@@ -15,6 +15,7 @@ PgproofError                 1   a bug, or something nobody thought of
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
 │   └── ObjectMissing        6   it has no such object
 ├── IntegrityFailed          7   stored bytes are not those that were written
+├── ProofMismatch            7   what was restored is not what the backup's snapshot held
 ├── RestoreFailed            8   the restore did not come to its end
 ├── NotFound                 9   no such backup, target or table
 ├── LockHeld                 10  another run of this target is under way
@@ -128,6 +129,12 @@ class ObjectMissing(StoreUnreachable):
 
 class IntegrityFailed(PgproofError):
     """The stored bytes are not those that were written."""
+
+    exit_code = 7
+
+
+class ProofMismatch(PgproofError):
+    """What was restored is not what the backup's proof says, or a check of the user's found it wrong."""
 
     exit_code = 7
 

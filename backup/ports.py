@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from backup.domain.checks import Check
+from backup.domain.drill import CheckResult
 from backup.domain.events import RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
-from backup.domain.proof import Totals
+from backup.domain.proof import Mode, Proof, Totals
 from backup.stream.readers import ByteReader
 
 Clock = Callable[[], datetime]
@@ -136,7 +137,8 @@ class RestoreChoice:
 
     Attributes:
         into: name of the new database; ignored where `in_place`.
-        tables: only these, `table` or `schema.table`; empty for all.
+        tables: only rows of these, `table` or `schema.table`; empty for all.
+        whole_schema: of the other tables all but the rows comes back too: indexes, keys, triggers.
         in_place: replace the objects of the database that the address names.
         owner, privileges: whether owners and grants come back.
         jobs: connections that build indexes and constraints.
@@ -144,6 +146,7 @@ class RestoreChoice:
 
     into: str
     tables: tuple[str, ...] = ()
+    whole_schema: bool = False
     in_place: bool = False
     owner: bool = True
     privileges: bool = True
@@ -163,11 +166,21 @@ class RestorePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
-    """What a restore did. `seconds` by phase."""
+    """What a restore did.
+
+    Attributes:
+        seconds: by phase.
+        left_out: kinds of facts (see domain/proof.py) that could not come back, or should not.
+        tables: `schema.table` whose rows were loaded; None for all.
+        whole_schema: whether all came back that is not rows.
+    """
 
     database: str
     notes: tuple[str, ...]
     seconds: dict[str, float]
+    left_out: frozenset[str] = frozenset()
+    tables: frozenset[str] | None = None
+    whole_schema: bool = True
 
 
 OpenDump = Callable[[], AbstractContextManager[ByteReader]]
@@ -190,8 +203,39 @@ class Restorer(Protocol):
         UsageError (the database exists), ConfigurationError (no client), AccessDenied, DatabaseUnreachable.
         """
 
+    def look(self, database: str, mode: Mode, /, *, within: float) -> Proof:
+        """What a database of that server holds now; what is not known after `within` seconds is unproven."""
+
     def read_through(self, backup: Manifest, dump: ByteReader, /) -> None:
         """Let the archive reader of PostgreSQL read all of a dump, to nowhere. Raises IntegrityFailed."""
+
+
+class Trial(Protocol):
+    """A server to try a restore on, as long as the context lasts that made it."""
+
+    @property
+    def restorer(self) -> Restorer:
+        """The way into it."""
+
+    @property
+    def version(self) -> str:
+        """Of the server, as in `18.6`."""
+
+    def choice(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestoreChoice:
+        """`choice` without what this server cannot take, such as owners that it does not know."""
+
+    def check(self, database: str, name: str, sql: str, /, *, within: float) -> CheckResult:
+        """Ask a question that must be answered with true in each row; never raises for what is wrong with it."""
+
+    def drop(self, database: str, /) -> None:
+        """Drop a database that was restored there."""
+
+
+Scratch = Callable[[Manifest, float], AbstractContextManager[Trial]]
+"""Makes a Trial for a backup, of which a share (0 to 1) will be restored.
+
+Raises ConfigurationError where there is no server, no room or nobody to run it.
+"""
 
 
 class Notifier(Protocol):

@@ -24,6 +24,7 @@ TABLE = {
     "show": "backup.cli.show",
     "verify": "backup.cli.verify",
     "restore": "backup.cli.restore",
+    "drill": "backup.cli.drill",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",

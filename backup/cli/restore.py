@@ -17,16 +17,18 @@ from backup.cli.output import Fields, View
 from backup.cli.progress import progress
 from backup.cli.request import Wanted, read_request
 from backup.cli.targets import find_backup
+from backup.domain.comparison import Comparison
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
-from backup.errors import ConfigurationError, UsageError
+from backup.errors import ConfigurationError, ProofMismatch, UsageError
 from backup.logs import hide, log
 from backup.ports import RestoreChoice, RestorePlan, RestoreReport
 from backup.settings.model import passwords
-from backup.workflow.restore import plan_restore
+from backup.workflow.restore import plan_restore, prove
 from backup.workflow.restore import restore as restore_backup
 
 _NAME_BYTES = 63
+_MOST_SHOWN = 20
 
 
 class _TableName(click.types.StringParamType):
@@ -100,6 +102,7 @@ class _TableName(click.types.StringParamType):
 @setting_option("restore.jobs", "-j", "--jobs")
 @setting_option("restore.synchronous_commit", "--synchronous-commit")
 @setting_option("restore.maintenance_work_mem", "--maintenance-work-mem")
+@setting_option("restore.proof", "--proof/--no-proof")
 def restore(
     invocation: Invocation,
     /,
@@ -116,7 +119,7 @@ def restore(
     """
     _one_source(said, request)
     if target_url_file:
-        target_url = _read_address(target_url_file, target_url)
+        target_url = read_address(target_url_file, target_url, "--target-url")
     hide(passwords(target_url or ""))
     with announced(invocation, "restore") as announcement:
         wanted = read_request(request, now=now()) if request else Wanted(**said)
@@ -156,7 +159,7 @@ def _restore(
     found, store = find_backup(invocation, wanted.backup)
     announcement.target = found.target
     choice = RestoreChoice(
-        into=wanted.into or _default_name(found),
+        into=wanted.into or database_beside(found, "restored"),
         tables=wanted.tables,
         in_place=wanted.in_place,
         owner=not wanted.no_owner,
@@ -174,23 +177,36 @@ def _restore(
             _make_safe(invocation, found, target_url)
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
-    announcement.text = told_restore(found, report).partition("\n")[0]
-    announcement.facts["restore"] = {"backup": found.id, **_jsonable(report)}
-    return announcement.facts["restore"], told_restore(found, report)
+    settings = invocation.settings
+    proof = None
+    if settings.restore.proof:
+        proof = prove(found, store, restorer, report, within=settings.proof.timeout)
+    told_proof = proof.text if proof else "the backup has no proof" if settings.restore.proof else "not compared"
+    announcement.text = f"{told_restore(found, report).partition(chr(10))[0]}; {told_proof}"
+    announcement.facts["restore"] = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
+    if proof and not proof.proves:
+        raise _differing(report, proof)
+    return announcement.facts["restore"], f"{told_restore(found, report)}\n{told_proof}"
 
 
-def _read_address(file: Path, given: str | None) -> str:
+def read_address(file: Path, given: str | None, option: str) -> str:
+    """The address in a file that stands for an option.
+
+    Raises:
+        UsageError: the option itself is `given` too.
+        ConfigurationError: it cannot be read.
+    """
     if given is not None:
-        raise UsageError("--target-url and --target-url-file exclude each other")
+        raise UsageError(f"{option} and {option}-file exclude each other")
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"--target-url-file: {file} cannot be read", detail=str(error)) from error
+        raise ConfigurationError(f"{option}-file: {file} cannot be read", detail=str(error)) from error
 
 
-def _default_name(backup: Manifest) -> str:
-    """`<database>_restored_<id>`, cut to what PostgreSQL takes."""
-    tail = f"_restored_{backup.id}".lower()
+def database_beside(backup: Manifest, what: str) -> str:
+    """A name for a database that a backup is restored into: `<database>_<what>_<id>`, cut to what PostgreSQL takes."""
+    tail = f"_{what}_{backup.id}".lower()
     return backup.database.name.encode()[: _NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
@@ -212,6 +228,16 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
         )
     made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
     log.info("safety backup made", id=made.id, told=told(made))
+
+
+def _differing(report: RestoreReport, proof: Comparison) -> ProofMismatch:
+    lines = [each.text for each in proof.differences if not each.noted]
+    more = len(lines) - _MOST_SHOWN
+    return ProofMismatch(
+        f"{report.database} is restored, but it is not what the backup's snapshot held: {proof.text}",
+        detail="\n".join([*lines[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]),
+        hint="look at these before you use it, or restore another backup",
+    )
 
 
 def _planned(backup: Manifest, plan: RestorePlan) -> Fields:

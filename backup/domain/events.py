@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-EventType = Literal["backup.succeeded", "backup.failed", "restore.finished", "restore.failed"]
+EventType = Literal[
+    "backup.succeeded", "backup.failed", "restore.finished", "restore.failed", "drill.proven", "drill.failed"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

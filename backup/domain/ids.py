@@ -55,17 +55,22 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
+class LatestProven:
+    """A reference to the newest backup that a drill has proven."""
+
+
+@dataclass(frozen=True, slots=True)
 class AtOrBefore:
     """A reference to the newest backup whose snapshot is not younger than `moment`."""
 
     moment: datetime
 
 
-Reference = BackupId | Latest | AtOrBefore
+Reference = BackupId | Latest | LatestProven | AtOrBefore
 
 
 def parse_reference(text: str) -> Reference:
-    """What a user means by BACKUP: an id, `latest`, or a time.
+    """What a user means by BACKUP: an id, `latest`, `latest-proven`, or a time.
 
     A time without an offset is UTC; one without seconds (or minutes) means its whole minute (or day).
 
@@ -74,6 +79,8 @@ def parse_reference(text: str) -> Reference:
     """
     if text == "latest":
         return Latest()
+    if text == "latest-proven":
+        return LatestProven()
     backup = BackupId.parse(text)
     if backup:
         return backup
@@ -82,7 +89,7 @@ def parse_reference(text: str) -> Reference:
     except ValueError:
         raise UsageError(
             f"{text!r} names no backup",
-            hint="give an id such as 20261122T080000Z, latest, or a time such as 2026-11-22T08:30Z",
+            hint="give an id such as 20261122T080000Z, latest, latest-proven, or a time such as 2026-11-22T08:30Z",
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

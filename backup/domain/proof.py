@@ -1,4 +1,4 @@
-"""The proof: what a database held in one snapshot, as a flat map of facts, and what differs between two. Pure.
+"""The proof: what a database held in one snapshot, as a flat map of facts. Pure.
 
 A fact has a kind, a name, and a value that PostgreSQL 14 to 18 say alike. Kinds of what tables hold:
 
@@ -9,14 +9,15 @@ A fact has a kind, a name, and a value that PostgreSQL 14 to 18 say alike. Kinds
     large objects       all of them: count, bytes, fingerprint
 
 All other kinds (`index`, `policy`, `column` …) are what the catalogue says of an object, as text; see
-`postgres/queries`. Every comparison of the product is `differences` of two such maps.
+`postgres/catalogue.py`. How two such maps are held against each other, says `comparison`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
@@ -56,6 +57,7 @@ class Fact(NamedTuple):
 
 
 Facts = Mapping[Fact, Value]
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,73 +154,17 @@ class Proof:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A fact that two databases do not share. None where one has no such fact.
-
-    Attributes:
-        noted: it is told, and disproves nothing.
-    """
-
-    kind: str
-    name: str
-    expected: Value | None
-    found: Value | None
-    noted: bool = False
-
-    @property
-    def text(self) -> str:
-        """In one line, for people: what is missing, what is too much, or what was expected and found instead."""
-        fact = Fact(self.kind, self.name)
-        if self.found is None:
-            return f"{fact} is missing" + (f" ({shown(self.expected)})" if self.kind in OF_TABLES else "")
-        if self.expected is None:
-            return f"{fact} was not there"
-        expected, found = _contrast(shown(self.expected), shown(self.found))
-        return f"{fact}: expected {expected}, found {found}"
-
-
-def differences(
-    expected: Facts,
-    found: Facts,
-    *,
-    unproven: Collection[Fact] = (),
-    without: Collection[str] = (),
-    tables: Collection[str] | None = None,
-    partial: bool = False,
-) -> Iterator[Difference]:
-    """Where two maps of facts differ, in order of kind and name.
-
-    Of sequences nobody knows the position in a snapshot: what is found must lie within what is expected. What either
-    side could not find out is no difference, nor is a fingerprint that only one side has though it has the rows.
-
-    Args:
-        expected: for example of a backup's snapshot.
-        found: for example of the restored database.
-        unproven: facts that count as equal; one without a name stands for its whole kind.
-        without: kinds that are not compared.
-        tables: names of tables whose rows are compared, those of others and large objects are not; None for all.
-        partial: what is missing was perhaps left out on purpose, and is noted.
-    """
-    silent = {*without, *(fact.kind for fact in unproven if not fact.name)}
-    for fact in sorted(expected.keys() | found.keys()):
-        left, right = expected.get(fact), found.get(fact)
-        if fact.kind in silent or fact in unproven or _agree(left, right):
-            continue
-        if tables is not None and not _is_wanted(fact, tables):
-            continue
-        if fact.kind == CONTENT and None in {left, right} and _are_known(fact, expected, found):
-            continue
-        noted = fact.kind in NOTED or (partial and right is None)
-        yield Difference(kind=fact.kind, name=fact.name, expected=left, found=right, noted=noted)
-
-
 def kept(text: str) -> str:
     """A definition as it is kept: a long one is cut, and marked with a hash of the whole."""
     if len(text) <= LONGEST:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{text[: LONGEST // 4]}… ({len(text)} characters, sha256 {digest})"
+
+
+def unquoted(name: str) -> str:
+    """A qualified name without its quotes."""
+    return _QUOTED.sub(lambda match: match[0][1:-1].replace('""', '"'), name)
 
 
 def shown(value: Value | None) -> str:
@@ -229,33 +175,6 @@ def shown(value: Value | None) -> str:
         low, high = (f"{number}" + ("" if called else " (not used yet)") for number, called in value)
         return low if low == high else f"{low} to {high}"
     return value or ""
-
-
-def _agree(left: Value | None, right: Value | None) -> bool:
-    if isinstance(left, tuple) and isinstance(right, tuple):
-        return left[0] <= right[0] and right[1] <= left[1]
-    return left == right
-
-
-def _are_known(fact: Fact, *sides: Facts) -> bool:
-    return all(Fact(ROWS, fact.name) in side for side in sides)
-
-
-def _is_wanted(fact: Fact, tables: Collection[str]) -> bool:
-    return fact.name in tables if fact.kind in OF_TABLES else fact.kind not in {LARGE_OBJECT, LARGE_OBJECTS}
-
-
-def _contrast(left: str, right: str, around: int = 60) -> tuple[str, str]:
-    """Two texts, of long ones only where they begin to differ."""
-    if max(len(left), len(right)) <= 2 * around:
-        return left, right
-    same = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    start, end = max(0, same - around), same + around
-
-    def piece(text: str) -> str:
-        return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
-
-    return piece(left), piece(right)
 
 
 def _grouped(facts: Mapping[Fact, Value] | Mapping[Fact, str]) -> dict[str, dict[str, Value]]:

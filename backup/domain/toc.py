@@ -215,6 +215,37 @@ def select(entries: Iterable[Entry], tables: Collection[int]) -> Selection:
     return Selection(numbers=_without_lost(numbers, everything), cut_keys=tuple(cut))
 
 
+def select_rows(entries: Iterable[Entry], tables: Collection[int]) -> Selection:
+    """Everything but the rows of other tables than the chosen ones, large objects, and foreign keys between the two."""
+    everything = {entry.number: entry for entry in entries}
+    chosen = _with_partitions(everything.values(), set(tables))
+    numbers: set[int] = set()
+    cut: list[str] = []
+    memory: dict[int, frozenset[int]] = {}
+    for entry in everything.values():
+        if entry.kind in {"TABLE DATA", "STATISTICS DATA"}:
+            keep = bool(chosen.intersection(entry.depends))
+        elif entry.kind == "FK CONSTRAINT":
+            needed = _tables(entry, everything, memory)
+            keep = needed <= chosen or not needed & chosen
+            cut += [] if keep else [f"{entry.schema}.{entry.name}"]
+        else:
+            keep = not entry.of_large_objects and entry.kind != "BLOBS"
+        if keep:
+            numbers.add(entry.number)
+    return Selection(numbers=_without_lost(numbers, everything), cut_keys=tuple(cut))
+
+
+def loaded_tables(entries: Iterable[Entry], chosen: Collection[int] | None) -> frozenset[str] | None:
+    """The tables (`schema.table`) whose rows are among chosen entries; None where all entries are."""
+    if chosen is None:
+        return None
+    everything = {entry.number: entry for entry in entries}
+    needed = {n for e in everything.values() if e.kind == "TABLE DATA" and e.number in chosen for n in e.depends}
+    tables = (everything[number] for number in needed if number in everything)
+    return frozenset(f"{table.schema}.{table.name}" for table in tables if table.kind == "TABLE")
+
+
 def _without_lost(numbers: set[int], everything: Mapping[int, Entry]) -> frozenset[int]:
     """`numbers` without those that need an entry after the data which is not among them, as a table's publication."""
     while True:

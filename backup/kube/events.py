@@ -18,6 +18,8 @@ _REASONS: dict[EventType, str] = {
     "backup.failed": "BackupFailed",
     "restore.finished": "RestoreFinished",
     "restore.failed": "RestoreFailed",
+    "drill.proven": "DrillProven",
+    "drill.failed": "DrillFailed",
 }
 _LONGEST = 1024
 """Bytes of a message that the API takes."""

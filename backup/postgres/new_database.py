@@ -172,19 +172,32 @@ def _unnamed(name: str, error: psycopg.Error) -> RestoreFailed:
     )
 
 
+def drop_database(connection: Connection, name: str, reach: Reach) -> None:
+    """Drop a database with its sessions and subscriptions. Raises psycopg.Error and what `reach` raises."""
+    statement = _drop_statement(name)
+    try:
+        connection.execute(statement)
+    except psycopg.errors.ObjectInUse:  # FORCE ends sessions, but not subscriptions
+        with reach(name) as inside:
+            _drop_subscriptions(inside)
+        connection.execute(statement)
+
+
+def _drop_statement(name: str) -> bytes:
+    return f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)".encode()
+
+
 def _drop(connection: Connection, place: str, name: str, reach: Reach) -> None:
     """Drop a half database; over a new connection where ours broke."""
-    statement = f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)"
     try:
         with nullcontext(connection) if _is_usable(connection) else reach(place) as usable:
-            try:
-                usable.execute(statement.encode())
-            except psycopg.errors.ObjectInUse:  # FORCE ends sessions, but not subscriptions
-                with reach(name) as inside:
-                    _drop_subscriptions(inside)
-                usable.execute(statement.encode())
+            drop_database(usable, name, reach)
     except (psycopg.Error, PgproofError) as error:
-        log.error("a half database is left, drop it by hand", statement=statement, reason=str(error).strip())
+        log.error(
+            "a half database is left, drop it by hand",
+            statement=_drop_statement(name).decode(),
+            reason=str(error).strip(),
+        )
 
 
 def _is_usable(connection: Connection) -> bool:

@@ -6,6 +6,7 @@ Owns how a server's programs come to where its account can run them, and nothing
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from backup.errors import ConfigurationError
 from backup.stream.child import Child
 from backup.stream.lodging import give, private_folder, unprivileged_account
 
+_NSS_WRAPPER = ("usr/lib/*/libnss_wrapper.so", "usr/lib64/libnss_wrapper.so")
 _LONGEST_BASE = 60
 """A unix socket's path has at most 107 bytes (`unix(7)`, less the final zero); what we add needs under 40."""
 
@@ -68,7 +70,7 @@ def _try_program(bin_dir: Path, folder: Path, account: str | None) -> str | None
     for name in ("initdb", "postgres"):
         argv = [str(bin_dir / name), "--version"]
         try:
-            with Child(argv, env=environment(), user=account, cwd=folder) as child:
+            with Child(argv, env=environment(folder), user=account, cwd=folder) as child:
                 if child.wait() != 0:
                     return child.stderr_tail or f"{name} --version failed"
         except OSError as error:
@@ -94,6 +96,29 @@ def _copy_programs(bin_dir: Path, folder: Path, account: str) -> Path:
     return copy / "bin"
 
 
-def environment() -> dict[str, str]:
-    """Nothing of ours but the path; messages in English, so that they can be told apart."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+def environment(folder: Path) -> dict[str, str]:
+    """Nothing of ours but the path; messages in English, so that they can be told apart.
+
+    initdb wants a name for its user id. Where the machine has none, as with the ids that OpenShift makes up,
+    libnss-wrapper gives it one, from files in `folder`.
+    """
+    plain = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+    library = next((path for pattern in _NSS_WRAPPER for path in Path("/").glob(pattern)), None)
+    if library is None or _has_a_name(os.geteuid()):
+        return plain
+    users, groups = folder / "passwd", folder / "group"
+    users.write_text(f"pgproof:x:{os.geteuid()}:{os.getegid()}::{folder}:/bin/false\n", encoding="utf-8")
+    groups.write_text(f"pgproof:x:{os.getegid()}:\n", encoding="utf-8")
+    return plain | {
+        "LD_PRELOAD": str(library),
+        "NSS_WRAPPER_PASSWD": str(users),
+        "NSS_WRAPPER_GROUP": str(groups),
+    }
+
+
+def _has_a_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select
+from backup.domain.toc import Entry, find_tables, select, select_rows
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.ports import OpenDump, RestoreChoice
 from backup.postgres.address import Address
@@ -22,7 +22,7 @@ from backup.postgres.destination import Destination, listed, read_destination
 from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks
 from backup.postgres.load import knows_less
 from backup.postgres.new_database import NAME_LIMIT
-from backup.postgres.rights import Rights, plan_rights, refuse_missing_extensions
+from backup.postgres.rights import Rights, make_missing_roles, plan_rights, refuse_missing_extensions
 from backup.postgres.session import settle
 from backup.postgres.snapshot import pin
 
@@ -38,6 +38,7 @@ class RestoreOptions:
         analyze: gather statistics in the end.
         maintenance_database: where CREATE DATABASE is said.
         head_limit: bytes of a table of contents that may be kept in a file.
+        make_roles: create roles that are missing, on a server that is thrown away.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class RestoreOptions:
     maintenance_database: str = "postgres"
     connect_timeout: int = 10
     head_limit: int = HEAD_LIMIT
+    make_roles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Job:
     address: Address
     connection: Connection
     database: str
+    default_privileges: bool
 
     @property
     def listed_entries(self) -> tuple[Entry, ...] | None:
@@ -100,15 +103,18 @@ def prepare_job(
         environment = address.environment(environ)
         with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
             entries = archive.entries()
-            chosen, notes = _choose_tables(entries, choice.tables)
+            chosen, notes = _choose_tables(entries, choice)
             restored = [entry for entry in entries if chosen is None or entry.number in chosen]
             refuse_missing_extensions(restored, destination)
+            if options.make_roles:
+                destination = make_missing_roles(connection, entries, destination)
             rights = plan_rights(restored, destination, owner=choice.owner, privileges=choice.privileges)
             rights = _without_newer_subscriptions(rights, restored, backup.tool.major, destination)
             rights = _without_missing_tablespaces(rights, restored, destination)
+            default_privileges: tuple[str, ...] = ()
             if choice.in_place:
                 _refuse_in_place(connection, entries, client, destination)
-                notes += notes_in_place(connection)
+                default_privileges = notes_in_place(connection)
             yield Job(
                 choice=choice,
                 destination=destination,
@@ -116,10 +122,11 @@ def prepare_job(
                 entries=entries,
                 rights=rights,
                 chosen=chosen,
-                notes=(*notes, *rights.notes),
+                notes=(*notes, *default_privileges, *rights.notes),
                 address=pin(address, connection, connect_timeout=options.connect_timeout),
                 connection=connection,
                 database=connection.info.dbname if choice.in_place else choice.into,
+                default_privileges=bool(default_privileges),
             )
 
 
@@ -144,11 +151,11 @@ def _entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> I
         yield connection
 
 
-def _choose_tables(entries: Sequence[Entry], wanted: tuple[str, ...]) -> tuple[frozenset[int] | None, list[str]]:
-    if not wanted:
+def _choose_tables(entries: Sequence[Entry], choice: RestoreChoice) -> tuple[frozenset[int] | None, list[str]]:
+    if not choice.tables:
         return None, []
-    tables = find_tables(entries, wanted)
-    selection = select(entries, tables)
+    tables = find_tables(entries, choice.tables)
+    selection = (select_rows if choice.whole_schema else select)(entries, tables)
     notes = [f"rows of {', '.join(tables.values())} only; all other tables stay empty"]
     if selection.cut_keys:
         notes.append(f"foreign keys left out, their other table is not loaded: {listed(selection.cut_keys)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from backup.domain.manifest import Manifest
-from backup.domain.toc import droppable, index_steps
+from backup.domain.proof import OF_DATABASE, OWNERS, PRIVILEGES, Mode, Proof
+from backup.domain.toc import droppable, index_steps, loaded_tables
 from backup.logs import log
 from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport
 from backup.postgres.address import Address
@@ -18,9 +19,11 @@ from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, creation, new_database, passing_name
+from backup.postgres.prover import take_proof
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
 from backup.postgres.rights import apply_together, attempt, database_owner
 from backup.postgres.session import settle
+from backup.postgres.snapshot import read_database
 from backup.stream.readers import ByteReader
 
 
@@ -54,7 +57,18 @@ class PostgresRestorer:
             database=job.database,
             notes=(*job.notes, *late_notes),
             seconds={phase: round(value, 3) for phase, value in seconds.items()},
+            left_out=_left_out(job, late_notes),
+            tables=loaded_tables(job.entries, job.chosen),
+            whole_schema=choice.whole_schema or job.chosen is None,
         )
+
+    def look(self, database: str, mode: Mode, *, within: float) -> Proof:
+        """What a database holds now."""
+        address = self.address.direct().with_database(database)
+        with connect(address, connect_timeout=self.options.connect_timeout) as connection:
+            settle(connection)
+            version = read_database(connection).server_version
+            return take_proof(connection, mode, server_version=version, seconds=within)
 
     def read_through(self, backup: Manifest, dump: ByteReader) -> None:
         """Let pg_restore read all of a dump, to nowhere."""
@@ -138,6 +152,21 @@ class PostgresRestorer:
             environ=self.environ,
             arguments=job.rights.arguments,
         )
+
+
+def _left_out(job: Job, late_notes: Sequence[str]) -> frozenset[str]:
+    """Kinds of facts that cannot be as they were: not wanted, not ours to set, or refused by the server."""
+    choice, ours = job.choice, not job.destination.superuser
+    found: set[str] = set()
+    if not choice.owner or ours:
+        found |= OWNERS | PRIVILEGES
+    if not choice.privileges or job.default_privileges:
+        found |= PRIVILEGES
+    if ours or choice.in_place or late_notes:
+        found |= OF_DATABASE
+    if job.rights.skipped:
+        found |= {"comment", "subscription"}
+    return frozenset(found)
 
 
 def _list_option(job: Job, step: frozenset[int] | None = None) -> list[str]:

@@ -8,7 +8,7 @@ one transaction, for there the database is in use already.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -20,6 +20,7 @@ from backup.postgres.destination import Destination, listed
 from backup.signals import undisturbed
 
 _GRANTS = {"ACL", "DEFAULT ACL"}
+_OF_SUPERUSERS = {"EVENT TRIGGER", "FOREIGN DATA WRAPPER", "PUBLICATION", "SUBSCRIPTION"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,23 @@ def _grants(entry: Entry) -> Iterator[str]:
             yield text
 
 
-def _refuse_missing(entries: Sequence[Entry], destination: Destination, *, owner: bool, privileges: bool) -> None:
+def make_missing_roles(connection: Connection, entries: Sequence[Entry], destination: Destination) -> Destination:
+    """Create the roles that are missing, on a server that is thrown away: what they may elsewhere is no matter.
+
+    Only those become superusers that own what can belong to nobody else: grants that one makes count as the owner's.
+    """
+    missing, _ = _missing_roles(entries, destination, owner=True, privileges=True)
+    superusers = {entry.owner for entry in entries if entry.kind in _OF_SUPERUSERS}
+    for role in sorted(role for role in missing if not role.startswith("pg_")):
+        may = "SUPERUSER" if role in superusers else "NOSUPERUSER"
+        connection.execute(f"CREATE ROLE {quote_identifier(role)} {may}".encode())
+    return replace(destination, roles=destination.roles | missing)
+
+
+def _missing_roles(
+    entries: Sequence[Entry], destination: Destination, *, owner: bool, privileges: bool
+) -> tuple[set[str], set[str]]:
+    """The roles that a server lacks; and those of them that cannot be waved off."""
     missing: set[str] = set()
     firmly: set[str] = set()
     for entry in entries:
@@ -150,6 +167,11 @@ def _refuse_missing(entries: Sequence[Entry], destination: Destination, *, owner
             missing |= lacking
             if entry.kind not in _GRANTS and not is_owner:
                 firmly |= lacking
+    return missing, firmly
+
+
+def _refuse_missing(entries: Sequence[Entry], destination: Destination, *, owner: bool, privileges: bool) -> None:
+    missing, firmly = _missing_roles(entries, destination, owner=owner, privileges=privileges)
     if missing:
         creating = "\n".join(f"CREATE ROLE {quote_identifier(role)};" for role in sorted(missing))
         ways = "or restore with --no-owner --no-privileges\n" if not firmly else ""

@@ -148,7 +148,7 @@ class ScratchServer:
             *self._initdb_options,
         ]
         try:
-            with Child(argv, env=environment(), user=place.account, cwd=place.folder) as initdb:
+            with Child(argv, env=environment(place.folder), user=place.account, cwd=place.folder) as initdb:
                 if initdb.wait() != 0:
                     raise DatabaseUnreachable(
                         "initdb could not make a throwaway server", detail=initdb.stderr_tail or None
@@ -167,7 +167,7 @@ class ScratchServer:
                 child = started.enter_context(
                     Child(
                         [place.program("postgres"), "-D", str(place.data)],
-                        env=environment(),
+                        env=environment(place.folder),
                         user=place.account,
                         cwd=place.folder,
                         # fast shutdown, then immediate (postmaster's documentation, "Notes")

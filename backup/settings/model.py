@@ -229,6 +229,27 @@ class ProofSettings(Section):
     )
 
 
+class DrillSettings(Section):
+    """How a backup is tried out: restored into a throwaway server and compared with its proof."""
+
+    folder: Annotated[Path | None, Env("PGPROOF_DRILL_FOLDER", (), "the folder for temporary files")] = Field(
+        default=None, description="Where the throwaway server lives; needs room for the whole database."
+    )
+    sample: Annotated[int, Env("PGPROOF_DRILL_SAMPLE")] = Field(
+        default=100, ge=1, le=100, description="Percent of the tables whose rows are restored, chosen by chance."
+    )
+    checks: Annotated[dict[str, str], Env(None)] = Field(
+        default_factory=dict,
+        description="Queries of your own, each by a name, that must give nothing but true in the restored database.",
+    )
+    check_files: Annotated[Names, Env("PGPROOF_DRILL_CHECK_FILES")] = Field(
+        default=(), description="Files with such queries."
+    )
+    check_timeout: Annotated[int, Env("PGPROOF_DRILL_CHECK_TIMEOUT")] = Field(
+        default=60, ge=1, le=86_400, description="Seconds for each of them."
+    )
+
+
 class RestoreSettings(Section):
     """How a backup is restored."""
 
@@ -243,6 +264,9 @@ class RestoreSettings(Section):
     )
     analyze: Annotated[bool, Env("PGPROOF_RESTORE_ANALYZE")] = Field(
         default=True, description="Gather statistics at the end, so that the first queries are planned well."
+    )
+    proof: Annotated[bool, Env("PGPROOF_RESTORE_PROOF")] = Field(
+        default=True, description="Compare what was restored with the backup's proof."
     )
 
 
@@ -315,6 +339,7 @@ class Settings(Section):
     stores: dict[str, StoreSettings] = Field(default_factory=dict)
     dump: DumpSettings = Field(default_factory=DumpSettings)
     proof: ProofSettings = Field(default_factory=ProofSettings)
+    drill: DrillSettings = Field(default_factory=DrillSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)

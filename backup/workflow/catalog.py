@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from backup.domain.ids import AtOrBefore, BackupId, Latest, Reference
+from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill
+from backup.domain.ids import AtOrBefore, BackupId, Latest, LatestProven, Reference
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
+from backup.domain.proof import PROOF_LIMIT, Proof
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
 from backup.ports import Store
-from backup.stream.readers import ByteReader, read_exactly
+from backup.stream.readers import ByteReader, drain, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
 
 _DEPTH = 3
@@ -20,10 +22,25 @@ _DEPTH = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The backups of a target, oldest first, and those whose manifest cannot be read, with the reason."""
+    """The backups of a target, oldest first.
+
+    Attributes:
+        unreadable: ids of those whose manifest cannot be read, with the reason.
+        drills: of each backup by its id, oldest first.
+    """
 
     backups: tuple[Manifest, ...]
     unreadable: tuple[tuple[str, IntegrityFailed], ...]
+    drills: Mapping[str, tuple[Drill, ...]] = field(default_factory=dict)
+
+    def last_drill(self, backup: Manifest) -> Drill | None:
+        """The newest drill of a backup, if there was any."""
+        return next(reversed(self.drills.get(backup.id, ())), None)
+
+    def is_proven(self, backup: Manifest) -> bool:
+        """Whether its newest drill found it to be what its snapshot held."""
+        drill = self.last_drill(backup)
+        return drill is not None and drill.proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,7 @@ class Catalog:
 
     def targets(self) -> tuple[str, ...]:
         """The targets that have a backup, in order."""
-        return tuple(sorted({key.split("/")[0] for key in self._manifest_keys("")}))
+        return tuple(sorted({key.split("/")[0] for key in self._keys("") if _is_manifest(key)}))
 
     def only_target(self) -> str:
         """The target, where the store holds only one.
@@ -53,17 +70,52 @@ class Catalog:
         return targets[0]
 
     def listing(self, target: str) -> Listing:
-        """All backups of a target, oldest first."""
+        """All backups of a target, oldest first, and their drills."""
         backups = []
         unreadable = []
-        for key in self._manifest_keys(f"{target}/"):
+        drills: dict[str, list[Drill]] = {}
+        for key in self._keys(f"{target}/"):
+            backup_id = key.split("/")[1]
             try:
-                backups.append(self._read_manifest(key))
+                if _is_manifest(key):
+                    backups.append(self._read_manifest(key))
+                elif _is_drill(key):
+                    drills.setdefault(backup_id, []).append(self._read_drill(key))
             except ObjectMissing:
                 continue  # deleted by somebody since it was listed
             except IntegrityFailed as error:
-                unreadable.append((key.split("/")[1], error))
-        return Listing(backups=tuple(sorted(backups, key=_age)), unreadable=tuple(unreadable))
+                if _is_manifest(key):
+                    unreadable.append((backup_id, error))
+                else:
+                    log.warning("passed over", object=key, reason=error.message)
+        return Listing(
+            backups=tuple(sorted(backups, key=_age)),
+            unreadable=tuple(unreadable),
+            drills={each: tuple(sorted(found, key=lambda drill: drill.time)) for each, found in drills.items()},
+        )
+
+    def drills_of(self, backup: Manifest) -> tuple[Drill, ...]:
+        """The drills of one backup, oldest first."""
+        prefix = f"{backup.target}/{backup.id}/{FOLDER}/"
+        keys = [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]
+        return tuple(sorted(map(self._read_drill, keys), key=lambda drill: drill.time))
+
+    def proof_of(self, backup: Manifest) -> Proof | None:
+        """What its snapshot held; None where that was not kept.
+
+        Raises:
+            IntegrityFailed: it is damaged, or larger than any proof.
+        """
+        parts = backup.parts_of(Role.PROOF)
+        if not parts:
+            return None
+        where = f"{backup.target}/{backup.id}"
+        with self.open_part(backup, parts[0]) as stored:
+            content = decode_part(parts[0], stored)
+            data = read_exactly(content, PROOF_LIMIT)
+            drain(content)
+            drain(stored)
+        return Proof.from_json(data, where=where)
 
     def find(self, target: str, reference: Reference) -> Manifest:
         """The backup that a reference means.
@@ -80,13 +132,18 @@ class Catalog:
                     f"no backup {reference} of {target} in {self.store.url}", hint="pgproof list shows what there is"
                 ) from error
         listing = self.listing(target)
-        found = [backup for backup in listing.backups if _means(reference, backup)]
+        found = [backup for backup in listing.backups if _means(reference, backup, listing)]
         if found:
             _warn_of_newer(listing, reference, found[-1])
             return found[-1]
         if listing.unreadable:
             raise listing.unreadable[-1][1]
         when = f" at or before {reference.moment:%Y-%m-%dT%H:%M:%SZ}" if isinstance(reference, AtOrBefore) else ""
+        if isinstance(reference, LatestProven) and listing.backups:
+            raise NotFound(
+                f"none of the {len(listing.backups)} backups of {target} in {self.store.url} is proven",
+                hint="pgproof drill latest proves one",
+            )
         raise NotFound(
             f"no backup of {target}{when} in {self.store.url}",
             hint="pgproof list shows what there is" if listing.backups else self._other_targets(target),
@@ -97,11 +154,12 @@ class Catalog:
         volumes = [WrittenVolume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in part.volumes]
         return StoredStream(volumes, partial(_open, self.store, f"{backup.target}/{backup.id}/"))
 
-    def _manifest_keys(self, prefix: str) -> Iterator[str]:
-        for stored in self.store.list(prefix):
-            steps = stored.key.split("/")
-            if len(steps) == _DEPTH and steps[2] == MANIFEST_NAME and BackupId.parse(steps[1]):
-                yield stored.key
+    def _keys(self, prefix: str) -> Iterator[str]:
+        return (stored.key for stored in self.store.list(prefix))
+
+    def _read_drill(self, key: str) -> Drill:
+        with self.store.open(key) as reader:
+            return Drill.from_json(read_exactly(reader, DRILL_LIMIT), where=key)
 
     def _read_manifest(self, key: str) -> Manifest:
         """The manifest under a key. The key says whose it is: a folder may have been renamed since it was written."""
@@ -134,14 +192,26 @@ def _open(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteRe
     return store.open(prefix + name)
 
 
-def _means(reference: Latest | AtOrBefore, backup: Manifest) -> bool:
+def _is_manifest(key: str) -> bool:
+    steps = key.split("/")
+    return len(steps) == _DEPTH and steps[2] == MANIFEST_NAME and BackupId.parse(steps[1]) is not None
+
+
+def _is_drill(key: str) -> bool:
+    steps = key.split("/")
+    return len(steps) == _DEPTH + 1 and steps[2] == FOLDER and key.endswith(".json")
+
+
+def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, listing: Listing) -> bool:
     """Whether it may be the one; what a restore saved before it overwrote something is meant by its id alone."""
     if backup.purpose == "safety":
         return False
+    if isinstance(reference, LatestProven):
+        return listing.is_proven(backup)
     return isinstance(reference, Latest) or backup.snapshot.time <= reference.moment
 
 
-def _warn_of_newer(listing: Listing, reference: Latest | AtOrBefore, found: Manifest) -> None:
+def _warn_of_newer(listing: Listing, reference: Latest | LatestProven | AtOrBefore, found: Manifest) -> None:
     """Say which backups would have been meant rather than `found`, if they could be read."""
     names = [
         name
@@ -149,7 +219,7 @@ def _warn_of_newer(listing: Listing, reference: Latest | AtOrBefore, found: Mani
         if (parsed := BackupId.parse(name))
         and (
             (parsed.started, parsed.number) > _age(found)
-            and (isinstance(reference, Latest) or parsed.started <= reference.moment)
+            and (not isinstance(reference, AtOrBefore) or parsed.started <= reference.moment)
         )
     ]
     if names:

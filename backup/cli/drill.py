@@ -1,0 +1,162 @@
+"""`pgproof drill`: prove a backup by restoring it into a throwaway server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from backup.bootstrap import make_scratch, now
+from backup.cli.announcing import announced
+from backup.cli.options import Invocation, command, option, setting_option
+from backup.cli.output import Fields, Table, View
+from backup.cli.progress import progress
+from backup.cli.restore import database_beside, read_address
+from backup.cli.targets import find_backup
+from backup.domain.comparison import Difference
+from backup.domain.drill import Drill
+from backup.domain.sizes import show_seconds
+from backup.errors import ConfigurationError, ProofMismatch
+from backup.logs import hide
+from backup.settings.model import DrillSettings, passwords
+from backup.workflow.drill import DrillChoice, mismatch
+from backup.workflow.drill import drill as drill_backup
+
+_MOST_SHOWN = 50
+
+
+class _Queries(click.types.StringParamType):
+    """Queries, in the environment one a line."""
+
+    envvar_list_splitter = "\n"
+
+
+@command("drill")
+@click.argument("backup", metavar="BACKUP")
+@option(
+    "--on",
+    metavar="ADDRESS",
+    envvar="PGPROOF_DRILL_ON",
+    help="A server to restore into instead, as a database that is dropped again. With a password, use the variable or "
+    "the file: all may read a command line.",
+)
+@option(
+    "--on-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    envvar="PGPROOF_DRILL_ON_FILE",
+    help="File with that address.",
+)
+@setting_option("drill.sample", "--sample", text="Percent of the tables whose rows are restored, chosen by chance.")
+@option(
+    "--check",
+    "checks",
+    metavar="SQL",
+    type=_Queries(),
+    multiple=True,
+    envvar="PGPROOF_DRILL_CHECK",
+    help="A query of your own that must give nothing but true; repeatable.",
+)
+@setting_option("drill.check_files", "--check-file")
+@setting_option("drill.check_timeout", "--check-timeout")
+@setting_option("drill.folder", "--folder")
+@setting_option("restore.jobs", "-j", "--jobs")
+def drill(
+    invocation: Invocation, *, backup: str, on: str | None, on_file: Path | None, checks: tuple[str, ...]
+) -> None:
+    """Prove a backup: restore it into a throwaway server, and compare all of it with what its snapshot held.
+
+    BACKUP is an id, `latest`, `latest-proven`, or a time. The server is made of PostgreSQL's programs on this machine,
+    in a temporary folder, and gone afterwards. The result is kept beside the backup. Exit status 0 means proven, 7 that
+    something differs or a check of yours failed, 8 that it did not restore.
+    """
+    address = read_address(on_file, on, "--on") if on_file else on
+    hide(passwords(address or ""))
+    try:
+        with announced(invocation, "drill") as announcement:
+            found, store = find_backup(invocation, backup)
+            announcement.target = found.target
+            settings = invocation.settings
+            choice = DrillChoice(
+                database=database_beside(found, "drill"),
+                sample=settings.drill.sample / 100,
+                checks={**dict(_checks(settings.drill)), **{sql: sql for sql in checks}},
+                check_seconds=settings.drill.check_timeout,
+                proof_seconds=settings.proof.timeout,
+                jobs=settings.restore.jobs,
+            )
+            with progress("drill", total=found.stored_bytes, counts="stored") as tell:
+                result = drill_backup(
+                    found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
+                )
+            announcement.text = f"{result.backup} {result.text}{_took(result)}"
+            announcement.facts["drill"] = _figures(result)
+            invocation.emit(result, drill_view(result))
+            if not result.proven:
+                raise mismatch(result)
+    except ProofMismatch as error:
+        if invocation.json:  # the result has said all
+            click.get_current_context().exit(error.status)
+        raise
+
+
+def drill_view(result: Drill) -> View:
+    """A drill for people."""
+    shown = result.differences[:_MOST_SHOWN]
+    more = len(result.differences) - len(shown)
+    views: list[str | Table | Fields] = [
+        Fields(
+            values={
+                "backup": result.backup,
+                "drill": result.time,
+                "verdict": result.verdict,
+                "because": result.text,
+                "server": f"PostgreSQL {result.server_version}" if result.server_version else None,
+                "sample": None if result.sample == 1 else f"{result.sample:.0%} of the tables",
+                "time to restore": show_seconds(result.restore_seconds) if result.restore_seconds else None,
+                "took": ", ".join(f"{name} {show_seconds(each)}" for name, each in result.seconds.items()),
+                "checks": ", ".join(f"{each.name}: {'good' if each.passed else each.said}" for each in result.checks)
+                or None,
+                "error": result.error,
+            }
+        )
+    ]
+    if shown:
+        views.append("\n".join([*(_line(each) for each in shown), *([f"and {more} more"] if more else [])]))
+    if result.unproven:
+        views.append("\n".join(f"unproven: {each}" for each in result.unproven[:_MOST_SHOWN]))
+    return views
+
+
+def _line(difference: Difference) -> str:
+    return f"{'note' if difference.noted else 'differs'}: {difference.text}"
+
+
+def _took(result: Drill) -> str:
+    return f", restored in {show_seconds(result.restore_seconds)}" if result.restore_seconds else ""
+
+
+def _figures(result: Drill) -> dict[str, object]:
+    """Without names: it goes out into the world."""
+    return {
+        "backup": result.backup,
+        "verdict": result.verdict,
+        "tables": result.tables,
+        "rows": result.rows,
+        "differences": result.difference_count,
+        "unproven": result.unproven_count,
+        "restore_seconds": result.restore_seconds,
+        "seconds": result.seconds,
+        "server_version": result.server_version,
+    }
+
+
+def _checks(settings: DrillSettings) -> Iterator[tuple[str, str]]:
+    """The user's checks of the settings, and those in files."""
+    yield from settings.checks.items()
+    for name in settings.check_files:
+        try:
+            yield Path(name).name, Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigurationError(f"the check {name} cannot be read", detail=str(error)) from error

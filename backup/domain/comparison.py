@@ -1,0 +1,184 @@
+"""Two maps of facts held against each other: the one comparison of the product. Pure.
+
+Drill, restore, `diff`, `show --against` and the guard against suspect backups all ask `compare` or `differences`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from backup.domain.proof import (
+    CONTENT,
+    LARGE_OBJECT,
+    LARGE_OBJECTS,
+    NOTED,
+    OF_TABLES,
+    ROWS,
+    Fact,
+    Facts,
+    Mode,
+    Proof,
+    Value,
+    shown,
+    unquoted,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A fact that two databases do not share. None where one has no such fact.
+
+    Attributes:
+        noted: it is told, and disproves nothing.
+    """
+
+    kind: str
+    name: str
+    expected: Value | None
+    found: Value | None
+    noted: bool = False
+
+    @property
+    def text(self) -> str:
+        """In one line, for people: what is missing, what is too much, or what was expected and found instead."""
+        fact = Fact(self.kind, self.name)
+        if self.found is None:
+            return f"{fact} is missing" + (f" ({shown(self.expected)})" if self.kind in OF_TABLES else "")
+        if self.expected is None:
+            return f"{fact} was not there"
+        expected, found = _contrast(shown(self.expected), shown(self.found))
+        return f"{fact}: expected {expected}, found {found}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What of two maps of facts is compared.
+
+    Attributes:
+        without: kinds that are not.
+        only: kinds that are; None for all.
+        tables: names (`schema.table`, as they are) whose rows are; those of others and large objects are not. None for
+            all.
+        partial: what is missing was perhaps left out on purpose, and is noted.
+    """
+
+    without: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    tables: frozenset[str] | None = None
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was expected, held against what was found.
+
+    Attributes:
+        unproven: of what nothing can be said, each with the reason.
+        tables, rows: that were compared.
+    """
+
+    mode: Mode
+    differences: tuple[Difference, ...]
+    unproven: Mapping[Fact, str]
+    tables: int
+    rows: int
+
+    @property
+    def proves(self) -> bool:
+        """Whether nothing differs that matters."""
+        return all(difference.noted for difference in self.differences)
+
+    @property
+    def text(self) -> str:
+        """In one line, for people."""
+        if not self.proves:
+            counted = sum(not each.noted for each in self.differences)
+            return f"{counted} difference{'s' * (counted != 1)} from what the snapshot held"
+        what = "every value" if self.mode == "full" else "the number of rows"
+        missed = f", but of {len(self.unproven)} facts nothing is known" if self.unproven else ""
+        return f"proven: {what} of {self.tables} tables, {self.rows:,} rows{missed}"
+
+
+def compare(expected: Proof, found: Proof, scope: Scope | None = None) -> Comparison:
+    """Hold what was found against what was expected."""
+    scope = scope or Scope()
+    unproven = {**found.unproven, **expected.unproven}
+    tables = [
+        value
+        for fact, value in expected.facts.items()
+        if fact.kind == ROWS and fact in found.facts and _is_wanted(fact, scope)
+    ]
+    return Comparison(
+        mode="full" if expected.mode == found.mode == "full" else "rows",
+        differences=tuple(differences(expected.facts, found.facts, unproven=unproven, scope=scope)),
+        unproven={fact: why for fact, why in sorted(unproven.items()) if _is_wanted(fact, scope)},
+        tables=len(tables),
+        rows=sum(value for value in tables if isinstance(value, int)),
+    )
+
+
+def differences(
+    expected: Facts,
+    found: Facts,
+    *,
+    unproven: Collection[Fact] = (),
+    scope: Scope | None = None,
+) -> Iterator[Difference]:
+    """Where two maps of facts differ, in order of kind and name.
+
+    Of sequences nobody knows the position in a snapshot: what is found must lie within what is expected. What either
+    side could not find out is no difference, nor is a fingerprint that only one side has though it has the rows.
+
+    Args:
+        expected: for example of a backup's snapshot.
+        found: for example of the restored database.
+        unproven: facts that count as equal; one without a name stands for its whole kind.
+        scope: what is compared; everything without one.
+    """
+    scope = scope or Scope()
+    silent = {fact.kind for fact in unproven if not fact.name}
+    for fact in sorted(expected.keys() | found.keys()):
+        left, right = expected.get(fact), found.get(fact)
+        if fact.kind in silent or fact in unproven or _agree(left, right) or not _is_wanted(fact, scope):
+            continue
+        if fact.kind == CONTENT and None in {left, right} and _are_known(fact, expected, found):
+            continue
+        noted = fact.kind in NOTED or (scope.partial and right is None)
+        yield Difference(kind=fact.kind, name=fact.name, expected=left, found=right, noted=noted)
+
+
+_OF_LARGE_OBJECTS = {LARGE_OBJECT, LARGE_OBJECTS, "large object acl"}
+
+
+def _agree(left: Value | None, right: Value | None) -> bool:
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return left[0] <= right[0] and right[1] <= left[1]
+    return left == right
+
+
+def _are_known(fact: Fact, *sides: Facts) -> bool:
+    return all(Fact(ROWS, fact.name) in side for side in sides)
+
+
+def _is_wanted(fact: Fact, scope: Scope) -> bool:
+    if fact.kind in scope.without or (scope.only is not None and fact.kind not in scope.only):
+        return False
+    if scope.tables is None:
+        return True
+    if fact.kind in OF_TABLES:
+        return unquoted(fact.name) in scope.tables
+    return fact.kind not in _OF_LARGE_OBJECTS and not fact.name.startswith("large object ")
+
+
+def _contrast(left: str, right: str, around: int = 60) -> tuple[str, str]:
+    """Two texts, of long ones only where they begin to differ."""
+    if max(len(left), len(right)) <= 2 * around:
+        return left, right
+    same = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    start, end = max(0, same - around), same + around
+
+    def piece(text: str) -> str:
+        return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
+
+    return piece(left), piece(right)

@@ -1,0 +1,234 @@
+"""Drill: restore a backup where it does no harm, compare all of it with its proof, and keep the result beside it.
+
+Owns the verdict, and which tables a sample has. A drill that found nothing out about the backup, because a server or
+the store was missing, leaves no result.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backup import __version__
+from backup.domain.comparison import Comparison, compare
+from backup.domain.drill import FOLDER, MOST_DIFFERENCES, CheckResult, Drill, Verdict
+from backup.domain.ids import BackupId
+from backup.domain.manifest import Manifest
+from backup.domain.proof import ROWS, Proof
+from backup.errors import IntegrityFailed, ObjectMissing, ProofMismatch, RestoreFailed
+from backup.logs import log
+from backup.ports import Clock, RestoreChoice, RestoreReport, Scratch, Store, Trial
+from backup.signals import undisturbed
+from backup.stream.readers import BytesReader
+from backup.stream.volumes import Progress, no_progress
+from backup.workflow.catalog import Catalog
+from backup.workflow.restore import Dump, restore, scope_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillChoice:
+    """How a backup is tried.
+
+    Attributes:
+        database: name of what is restored.
+        sample: share of the tables whose rows are, above 0 and at most 1.
+        checks: the user's own queries by name.
+        check_seconds: for each of them.
+        proof_seconds: for finding out what was restored.
+        jobs: connections that build indexes.
+    """
+
+    database: str
+    sample: float = 1.0
+    checks: Mapping[str, str] = field(default_factory=dict)
+    check_seconds: float = 60
+    proof_seconds: float = 3600
+    jobs: int = 1
+
+
+def drill(
+    backup: Manifest,
+    store: Store,
+    scratch: Scratch,
+    choice: DrillChoice,
+    *,
+    clock: Clock,
+    progress: Progress = no_progress,
+) -> Drill:
+    """Given a backup, try it, and return what was found, which is stored by then.
+
+    Raises:
+        RestoreFailed, IntegrityFailed: it did not restore; that is stored too.
+        PgproofError: nothing was found out; nothing is stored.
+    """
+    run = _Run(backup, store, choice, begun=clock())
+    try:
+        run.try_it(scratch, progress)
+    except (RestoreFailed, IntegrityFailed) as error:
+        run.result("failed", f"it did not restore: {error.message}", error=str(error.detail or error.message))
+        raise
+    return run.outcome
+
+
+class _Run:
+    """One drill on its way."""
+
+    def __init__(self, backup: Manifest, store: Store, choice: DrillChoice, *, begun: datetime) -> None:
+        self._backup = backup
+        self._store = store
+        self._choice = choice
+        self._begun = begun
+        self._seconds: dict[str, float] = {}
+        self._version: str | None = None
+        self._report: RestoreReport | None = None
+        self._comparison: Comparison | None = None
+        self._checks: tuple[CheckResult, ...] = ()
+        self._outcome: Drill | None = None
+
+    @property
+    def outcome(self) -> Drill:
+        if self._outcome is None:
+            raise ValueError("the drill has not ended")
+        return self._outcome
+
+    def try_it(self, scratch: Scratch, progress: Progress) -> None:
+        log.info("drill started", id=self._backup.id, target=self._backup.target, store=self._store.url)
+        expected = Catalog(self._store).proof_of(self._backup)
+        step = time.monotonic()
+        with scratch(self._backup, self._choice.sample) as trial:
+            self._seconds["server"] = time.monotonic() - step
+            self._version = trial.version
+            report = self._restore(trial, expected, progress)
+            try:
+                self._compare(trial, expected, report)
+                self._check(trial, report.database)
+            finally:
+                with undisturbed():
+                    trial.drop(report.database)
+        self._judge(expected)
+
+    def _restore(self, trial: Trial, expected: Proof | None, progress: Progress) -> RestoreReport:
+        wanted = RestoreChoice(
+            into=self._choice.database,
+            tables=_sampled(expected, self._choice.sample, seed=f"{self._backup.id} {self._begun}"),
+            whole_schema=True,
+            jobs=self._choice.jobs,
+        )
+        wanted = trial.choice(self._backup, Dump(self._backup, self._store).open, wanted)
+        self._report = restore(self._backup, self._store, trial.restorer, wanted, progress=progress)
+        self._seconds |= self._report.seconds
+        for note in self._report.notes:
+            log.info("drill", note=note)
+        return self._report
+
+    def _compare(self, trial: Trial, expected: Proof | None, report: RestoreReport) -> None:
+        if expected is None:
+            return
+        step = time.monotonic()
+        log.info("drill", phase="proof")
+        found = trial.restorer.look(report.database, expected.mode, within=self._choice.proof_seconds)
+        self._comparison = compare(expected, found, scope_of(self._backup, report))
+        self._seconds["proof"] = time.monotonic() - step
+
+    def _check(self, trial: Trial, database: str) -> None:
+        step = time.monotonic()
+        results = []
+        for name, sql in self._choice.checks.items():
+            result = trial.check(database, name, sql, within=self._choice.check_seconds)
+            log.info("check", name=name, passed=result.passed, said=result.said or None)
+            results.append(result)
+        self._checks = tuple(results)
+        if results:
+            self._seconds["own checks"] = time.monotonic() - step
+
+    def _judge(self, expected: Proof | None) -> None:
+        wrong = [check for check in self._checks if not check.passed]
+        compared = self._comparison
+        if wrong:
+            self.result("differs", f"{len(wrong)} of {len(self._checks)} checks failed: {wrong[0].name}")
+        elif compared is None or expected is None:
+            self.result("unproven", "it restores, but the backup has no proof to compare it with")
+        elif not compared.proves:
+            self.result("differs", compared.text)
+        elif not compared.tables and any(fact.kind == ROWS for fact in compared.unproven):
+            self.result("unproven", "it restores, but the proof knows nothing of its tables")
+        else:
+            self.result("proven", compared.text)
+
+    def result(self, verdict: Verdict, text: str, *, error: str | None = None) -> None:
+        """Keep the result beside the backup."""
+        compared = self._comparison
+        different = [each for each in compared.differences if not each.noted] if compared else []
+        noted = [each for each in compared.differences if each.noted] if compared else []
+        unproven = [f"{fact}: {why}" for fact, why in compared.unproven.items()] if compared else []
+        self._outcome = Drill(
+            backup=self._backup.id,
+            target=self._backup.target,
+            time=self._begun,
+            verdict=verdict,
+            text=text,
+            mode=compared.mode if compared else None,
+            server_version=self._version,
+            sample=self._choice.sample,
+            tables=compared.tables if compared else 0,
+            rows=compared.rows if compared else 0,
+            differences=tuple([*different, *noted][:MOST_DIFFERENCES]),
+            difference_count=len(different),
+            unproven=tuple(unproven[:MOST_DIFFERENCES]),
+            unproven_count=len(unproven),
+            checks=self._checks,
+            seconds={phase: round(value, 3) for phase, value in self._seconds.items()},
+            restore_seconds=round(sum(self._report.seconds.values()), 3) if self._report else None,
+            stored_bytes=self._backup.stored_bytes,
+            raw_bytes=self._backup.raw_bytes,
+            error=error,
+            pgproof=__version__,
+        )
+        key = self._free_key()
+        self._store.put(key, BytesReader(self._outcome.to_json()))
+        log.info("drill ended", verdict=verdict, told=text, object=key)
+
+    def _free_key(self) -> str:
+        """A name that no drill has yet."""
+        name = BackupId.at(self._begun)
+        while True:
+            key = f"{self._backup.target}/{self._backup.id}/{FOLDER}/{name}.json"
+            with suppress(ObjectMissing):
+                self._store.stat(key)
+                name = name.next()
+                continue
+            return key
+
+
+def mismatch(result: Drill) -> ProofMismatch:
+    """What a drill that did not prove the backup is told as."""
+    lines = [each.text for each in result.differences if not each.noted]
+    lines += [f"check {check.name}: {check.said}" for check in result.checks if not check.passed]
+    more = len(lines) - _SHOWN
+    detail = "\n".join([*lines[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+    hint = (
+        "make backups with PGPROOF_PROOF=full or rows"
+        if result.verdict == "unproven"
+        else "pgproof show says all of it; restore from another backup until it is understood"
+    )
+    return ProofMismatch(f"{result.backup} is not proven: {result.text}", detail=detail or None, hint=hint)
+
+
+_SHOWN = 20
+
+
+def _sampled(expected: Proof | None, share: float, *, seed: str) -> tuple[str, ...]:
+    """Names of the tables whose rows are restored; none where all are."""
+    if share >= 1:
+        return ()
+    if expected is None:
+        raise ProofMismatch(
+            "a sample is chosen from the tables that the proof names, and this backup has none",
+            hint="leave out --sample, or make backups with PGPROOF_PROOF=full or rows",
+        )
+    names = sorted(fact.name for fact in expected.facts if fact.kind == ROWS)
+    return tuple(random.Random(seed).sample(names, max(1, round(len(names) * share)))) if names else ()  # noqa: S311
