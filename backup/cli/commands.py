@@ -25,6 +25,7 @@ TABLE = {
     "verify": "backup.cli.verify",
     "restore": "backup.cli.restore",
     "drill": "backup.cli.drill",
+    "diff": "backup.cli.diff",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",

@@ -15,6 +15,7 @@ from typing import Self
 import click
 
 from backup import logs
+from backup.bootstrap import now
 from backup.cli.backup import told as told_backup
 from backup.cli.commands import short_help
 from backup.cli.list import backups_table
@@ -129,7 +130,7 @@ def _view(result: Result) -> View:
         case Manifest():
             view = told_backup(result)
         case Listing():
-            view = backups_table(result.backups)
+            view = backups_table([(backup, None) for backup in result.backups], now())
         case Lost():
             view = f"gone: {', '.join(result.relations)}"
         case Restored():

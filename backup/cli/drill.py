@@ -9,21 +9,16 @@ import click
 
 from backup.bootstrap import make_scratch, now
 from backup.cli.announcing import announced
+from backup.cli.drills import drill_view, figures, took
 from backup.cli.options import Invocation, command, option, setting_option
-from backup.cli.output import Fields, Table, View
 from backup.cli.progress import progress
 from backup.cli.restore import database_beside, read_address
 from backup.cli.targets import find_backup
-from backup.domain.comparison import Difference
-from backup.domain.drill import Drill
-from backup.domain.sizes import show_seconds
 from backup.errors import ConfigurationError, ProofMismatch
 from backup.logs import hide
 from backup.settings.model import DrillSettings, passwords
 from backup.workflow.drill import DrillChoice, mismatch
 from backup.workflow.drill import drill as drill_backup
-
-_MOST_SHOWN = 50
 
 
 class _Queries(click.types.StringParamType):
@@ -90,8 +85,8 @@ def drill(
                 result = drill_backup(
                     found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
                 )
-            announcement.text = f"{result.backup} {result.text}{_took(result)}"
-            announcement.facts["drill"] = _figures(result)
+            announcement.text = f"{result.backup} {result.text}{took(result)}"
+            announcement.facts["drill"] = figures(result)
             invocation.emit(result, drill_view(result))
             if not result.proven:
                 raise mismatch(result)
@@ -99,57 +94,6 @@ def drill(
         if invocation.json:  # the result has said all
             click.get_current_context().exit(error.status)
         raise
-
-
-def drill_view(result: Drill) -> View:
-    """A drill for people."""
-    shown = result.differences[:_MOST_SHOWN]
-    more = len(result.differences) - len(shown)
-    views: list[str | Table | Fields] = [
-        Fields(
-            values={
-                "backup": result.backup,
-                "drill": result.time,
-                "verdict": result.verdict,
-                "because": result.text,
-                "server": f"PostgreSQL {result.server_version}" if result.server_version else None,
-                "sample": None if result.sample == 1 else f"{result.sample:.0%} of the tables",
-                "time to restore": show_seconds(result.restore_seconds) if result.restore_seconds else None,
-                "took": ", ".join(f"{name} {show_seconds(each)}" for name, each in result.seconds.items()),
-                "checks": ", ".join(f"{each.name}: {'good' if each.passed else each.said}" for each in result.checks)
-                or None,
-                "error": result.error,
-            }
-        )
-    ]
-    if shown:
-        views.append("\n".join([*(_line(each) for each in shown), *([f"and {more} more"] if more else [])]))
-    if result.unproven:
-        views.append("\n".join(f"unproven: {each}" for each in result.unproven[:_MOST_SHOWN]))
-    return views
-
-
-def _line(difference: Difference) -> str:
-    return f"{'note' if difference.noted else 'differs'}: {difference.text}"
-
-
-def _took(result: Drill) -> str:
-    return f", restored in {show_seconds(result.restore_seconds)}" if result.restore_seconds else ""
-
-
-def _figures(result: Drill) -> dict[str, object]:
-    """Without names: it goes out into the world."""
-    return {
-        "backup": result.backup,
-        "verdict": result.verdict,
-        "tables": result.tables,
-        "rows": result.rows,
-        "differences": result.difference_count,
-        "unproven": result.unproven_count,
-        "restore_seconds": result.restore_seconds,
-        "seconds": result.seconds,
-        "server_version": result.server_version,
-    }
 
 
 def _checks(settings: DrillSettings) -> Iterator[tuple[str, str]]:

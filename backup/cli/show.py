@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from backup.cli.options import Invocation, command
-from backup.cli.output import Fields, Table
+from backup.cli.drift import described, drift_view
+from backup.cli.options import Invocation, command, option
+from backup.cli.output import Fields, Table, jsonable
 from backup.cli.targets import find_backup
+from backup.domain.comparison import differences
+from backup.domain.drill import Drill
 from backup.domain.manifest import Manifest
+from backup.domain.proof import Proof, Totals
 from backup.domain.sizes import show_seconds, show_size
+from backup.errors import NotFound
+from backup.ports import Store
+from backup.workflow.catalog import Catalog
 
 
 @command("show")
 @click.argument("backup", metavar="BACKUP")
-def show(invocation: Invocation, *, backup: str) -> None:
+@option(
+    "--against",
+    metavar="BACKUP",
+    envvar="PGPROOF_SHOW_AGAINST",
+    help="Show instead what is different from this one: rows, tables, schema.",
+)
+def show(invocation: Invocation, *, backup: str, against: str | None) -> None:
     """Show one backup in full.
 
-    BACKUP is an id, `latest`, or a time: the newest backup at or before it.
+    BACKUP is an id, `latest`, `latest-proven`, or a time: the newest backup at or before it.
     """
-    found, _store = find_backup(invocation, backup)
-    invocation.emit(found, [_fields(found), _parts(found)])
+    found, store = find_backup(invocation, backup)
+    if against:
+        _show_against(invocation, found, store, against)
+        return
+    drills = Catalog(store).drills_of(found)
+    views: list[str | Table | Fields] = [_fields(found), _parts(found)]
+    if drills:
+        views.append(_drills(drills))
+    invocation.emit({**jsonable(found), "drills": drills}, views)
+
+
+def _show_against(invocation: Invocation, found: Manifest, store: Store, against: str) -> None:
+    """What is different in `found` from an older backup."""
+    older, older_store = find_backup(invocation, against)
+    facts = [_proof(backup, place).facts for backup, place in ((older, older_store), (found, store))]
+    drift = tuple(differences(facts[0], facts[1]))
+    result = {"backup": found.id, "against": older.id, "differences": [described(each) for each in drift]}
+    invocation.emit(result, drift_view(drift, f"{found.id} against {older.id}"))
+
+
+def _proof(backup: Manifest, store: Store) -> Proof:
+    proof = Catalog(store).proof_of(backup)
+    if proof is None:
+        raise NotFound(f"the backup {backup.id} has no proof", hint="make backups with PGPROOF_PROOF=full or rows")
+    return proof
 
 
 def _fields(backup: Manifest) -> Fields:
@@ -32,6 +70,7 @@ def _fields(backup: Manifest) -> Fields:
             "server": f"PostgreSQL {backup.database.server_version}" + (", a standby" * backup.database.standby),
             "snapshot": backup.snapshot.time,
             "wal position": backup.snapshot.lsn or None,
+            "proof": _told_proof(backup.proof),
             "dumped by": f"{backup.tool.name} {backup.tool.version}, pgproof {backup.pgproof}",
             "dumped": show_size(backup.raw_bytes),
             "stored": show_size(backup.stored_bytes),
@@ -43,6 +82,22 @@ def _fields(backup: Manifest) -> Fields:
             "warnings": "; ".join(backup.warnings) or None,
         }
     )
+
+
+def _told_proof(totals: Totals | None) -> str:
+    if totals is None:
+        return "none"
+    unproven = f", {totals.unproven} tables not wholly" if totals.unproven else ""
+    what = "every value" if totals.mode == "full" else "the number of rows"
+    return f"{what} of {totals.tables} table{'s' * (totals.tables != 1)}, {totals.rows:,} rows{unproven}"
+
+
+def _drills(drills: Sequence[Drill]) -> Table:
+    rows = [
+        (each.time, each.verdict, each.restore_seconds and show_seconds(each.restore_seconds), each.text)
+        for each in drills
+    ]
+    return Table(columns=("drill", "verdict", "restores in", "because"), rows=rows)
 
 
 def _parts(backup: Manifest) -> Table:

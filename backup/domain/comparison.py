@@ -97,7 +97,7 @@ class Comparison:
             return f"{counted} difference{'s' * (counted != 1)} from what the snapshot held"
         what = "every value" if self.mode == "full" else "the number of rows"
         missed = f", but of {len(self.unproven)} facts nothing is known" if self.unproven else ""
-        return f"proven: {what} of {self.tables} tables, {self.rows:,} rows{missed}"
+        return f"proven: {what} of {self.tables} table{'s' * (self.tables != 1)}, {self.rows:,} rows{missed}"
 
 
 def compare(expected: Proof, found: Proof, scope: Scope | None = None) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -10,6 +11,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 _KIB = 1024
 _MINUTE = 60
 _HOUR = 3600
+_DAY = 86_400
 
 
 def parse_size(text: str) -> int:
@@ -33,6 +35,14 @@ def show_size(size: int) -> str:
             break
         value /= _KIB
     return f"{size} B" if unit == "B" else f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"  # noqa: PLR2004
+
+
+def show_age(age: timedelta) -> str:
+    """An age as in `4 min`, `7 h` or `12 days`."""
+    seconds = max(age.total_seconds(), 0)
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min"
+    return f"{seconds // _HOUR:.0f} h" if seconds < 2 * _DAY else f"{seconds // _DAY:.0f} days"
 
 
 def show_seconds(seconds: float) -> str:
