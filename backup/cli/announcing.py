@@ -32,9 +32,9 @@ _SUCCESS: dict[Action, EventType] = {
     "drill": "drill.proven",
 }
 _FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed", "drill": "drill.failed"}
-_PATIENCE = 20.0
+PATIENCE = 20.0
 """Seconds in which everybody must have been told."""
-_HURRY = 5.0
+HURRY = 5.0
 """The same after a signal: whoever sent it may kill us half a minute later."""
 
 
@@ -85,12 +85,12 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
     except Exception as error:
         if not announcement.quiet:
             told = as_told(error)
-            within = _HURRY if isinstance(error, Interrupted) else _PATIENCE
+            within = HURRY if isinstance(error, Interrupted) else PATIENCE
             tell(_FAILURE[action], f"{action} failed: {told.message}", describe(told), within=within)
         raise
     if not announcement.quiet:
         leave(announcement.text)
-        tell(_SUCCESS[action], announcement.text, None, within=_PATIENCE)
+        tell(_SUCCESS[action], announcement.text, None, within=PATIENCE)
 
 
 def _target(invocation: Invocation) -> str | None:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from backup.cli.announcing import HURRY, PATIENCE
 from tests.failures.holding import Gate
 from tests.fixtures.postgres import NewDatabase, Server
 from tests.support.command import Command, Finished
 from tests.support.receiver import Answer, Receiver, hangs, receiving, says
 
 KEY = base64.b64encode(bytes(32)).decode()
-PATIENCE, HURRY = 20, 5  # seconds in which everybody must have been told, and the same after a signal
 
 
 @pytest.fixture
