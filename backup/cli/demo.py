@@ -18,6 +18,7 @@ from backup import logs
 from backup.bootstrap import now
 from backup.cli.backup import told as told_backup
 from backup.cli.commands import short_help
+from backup.cli.drills import took
 from backup.cli.list import backups_table
 from backup.cli.options import option
 from backup.cli.output import Table, View, painted, print_json, show, write
@@ -35,6 +36,7 @@ from backup.demo.story import (
     tell_story,
 )
 from backup.demo.surroundings import kept_apart
+from backup.domain.drill import Drill
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
 from backup.errors import Interrupted, UsageError
@@ -54,10 +56,11 @@ from backup.workflow.catalog import Listing
 )
 @option("-v", "--verbose", is_flag=True, envvar="PGPROOF_VERBOSE", help="Tell every step.")
 def demo(*, keep: bool, as_json: bool, log_format: logs.Format, verbose: bool) -> None:
-    """Back up and restore real data, on servers of its own.
+    """Back up, restore and prove real data, on servers of its own.
 
     Starts a PostgreSQL server and an S3 server, loads 336,776 flights, backs them up, loses them, restores them into
-    a new database and compares every table. Nothing outside temporary folders is touched, and nothing is left.
+    a new database, compares every table, and proves the backup by a drill. Nothing outside temporary folders is
+    touched, and nothing is left.
     """
     if keep and as_json:
         raise UsageError("--keep and --json exclude each other")
@@ -88,6 +91,7 @@ def _narrate(story: Iterator[Step | Done[Result]], *, keep: bool) -> None:
     """Show each step as a shell would: what one types, then what comes of it, and how long it took."""
     environment: Mapping[str, str] = {}
     rows = 0
+    drilled = ""
     seconds = 0.0
     with _Spinner() as spinner:
         for event in story:
@@ -104,7 +108,10 @@ def _narrate(story: Iterator[Step | Done[Result]], *, keep: bool) -> None:
                 environment = event.result.environment
             elif isinstance(event.result, Compared):
                 rows = event.result.rows
-    write(painted(f"All {rows:,} rows came back. The whole story took {show_seconds(seconds)}.\n", "green"))
+            elif isinstance(event.result, Drill):
+                drilled = took(event.result)
+    told = f"All {rows:,} rows came back, and the backup is proven{drilled}. The whole story took"
+    write(painted(f"{told} {show_seconds(seconds)}.\n", "green"))
 
 
 def _heading(step: Step) -> str:
@@ -130,11 +137,13 @@ def _view(result: Result) -> View:
         case Manifest():
             view = told_backup(result)
         case Listing():
-            view = backups_table([(backup, None) for backup in result.backups], now())
+            view = backups_table([(backup, result.last_drill(backup)) for backup in result.backups], now())
         case Lost():
             view = f"gone: {', '.join(result.relations)}"
         case Restored():
             view = told_restore(result.backup, result.report)
+        case Drill():
+            view = f"{result.backup}  {result.text}{took(result)}"
         case Compared():
             rows = [_figures((each.table, each.backed_up, each.left, each.restored)) for each in result.tables]
             figures = ("backed up", "left", "restored")

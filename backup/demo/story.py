@@ -1,4 +1,4 @@
-"""The demo's story: real data on real servers is backed up, lost and restored, by the use cases of the commands.
+"""The demo's story: real data is backed up, lost, restored and proven on real servers, by the commands' use cases.
 
 Owns the order of its steps and the servers, which are gone when the story ends, however it ends. Prints nothing:
 it yields each step before it is taken, and what came of it afterwards.
@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from backup import bootstrap
 from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
 from backup.demo.s3_server import S3Server
+from backup.domain.drill import Drill
 from backup.domain.ids import Latest, target_of_database
 from backup.domain.manifest import Manifest
 from backup.errors import ConfigurationError, IntegrityFailed
@@ -28,6 +29,7 @@ from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog, Listing
+from backup.workflow.drill import DrillChoice, drill, mismatch
 from backup.workflow.restore import restore
 
 R_co = TypeVar("R_co", covariant=True)
@@ -110,7 +112,7 @@ class Compared:
         return sum(table.restored or 0 for table in self.tables)
 
 
-Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | None
+Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | Drill | None
 R = TypeVar("R", bound=Result)
 
 START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
@@ -120,6 +122,7 @@ LIST = Step(name="list", title="Show the backups", command="pgproof list")
 LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
 RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
 COMPARE = Step(name="compare", title="Compare the rows, table by table")
+DRILL = Step(name="drill", title="Prove the backup on a throwaway server", command="pgproof drill latest")
 CLEAN_UP = Step(name="clean up", title="Stop the servers and delete their files")
 
 
@@ -129,6 +132,7 @@ def tell_story() -> Generator[Step | Done[Result], None, None]:
     Raises:
         ConfigurationError: the packages of the demo are not installed.
         IntegrityFailed: a table has not come back with all its rows.
+        ProofMismatch: the drill found a difference.
         PgproofError: what the use cases raise.
     """
     _require_packages()
@@ -166,6 +170,9 @@ def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
 
     yield COMPARE
     yield _timed(COMPARE, lambda: _compare(settings, loaded.result.rows))
+
+    yield DRILL
+    yield _timed(DRILL, lambda: _drill(settings, store))
 
 
 def _timed(step: Step, run: Callable[[], R]) -> Done[R]:
@@ -237,6 +244,15 @@ def _restore(settings: Settings, store: Store) -> Restored:
     backup = Catalog(store).find(_target(), Latest())
     choice = RestoreChoice(into=RESTORED, jobs=settings.restore.jobs)
     return Restored(backup=backup, report=restore(backup, store, bootstrap.make_restorer(settings), choice))
+
+
+def _drill(settings: Settings, store: Store) -> Drill:
+    backup = Catalog(store).find(_target(), Latest())
+    choice = DrillChoice(database=RESTORED, jobs=settings.restore.jobs)
+    result = drill(backup, store, bootstrap.make_scratch(settings), choice, clock=bootstrap.now)
+    if not result.proven:
+        raise mismatch(result)
+    return result
 
 
 def _compare(settings: Settings, backed_up: Mapping[str, int]) -> Compared:

@@ -128,7 +128,7 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
         assert demo.left() == []
         told = json.loads(demo.output)
     steps: dict[str, Any] = {step["name"]: step for step in told["steps"]}
-    assert list(steps) == ["start", "load", "backup", "list", "lose", "restore", "compare", "clean up"]
+    assert list(steps) == ["start", "load", "backup", "list", "lose", "restore", "compare", "drill", "clean up"]
     assert steps["load"]["result"] == {"rows": ROWS}
     assert steps["backup"]["result"]["status"] == "complete"
     assert [each["id"] for each in steps["list"]["result"]] == [steps["backup"]["result"]["id"]]
@@ -139,6 +139,8 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
     assert steps["compare"]["result"]["tables"] == [
         {"table": name, "backed_up": rows, "left": left[name], "restored": rows} for name, rows in ROWS.items()
     ]
+    assert (steps["drill"]["command"], steps["drill"]["result"]["verdict"]) == ("pgproof drill latest", "proven")
+    assert steps["drill"]["result"]["restore_seconds"] > 0
     assert all(step["seconds"] >= 0 for step in steps.values())
 
 
