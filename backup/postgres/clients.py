@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from backup.errors import ConfigurationError
+from backup.signals import undisturbed
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?\S*")
@@ -55,9 +56,10 @@ def _client_in(folder: Path) -> Client | None:
     if not all(os.access(folder / name, os.X_OK) for name in ("pg_dump", "pg_restore")):
         return None
     try:
-        answer = subprocess.run(
-            [str(folder / "pg_dump"), "--version"], capture_output=True, text=True, timeout=20, check=True
-        )
+        with undisturbed():  # an exception while a child is being started would leave it behind
+            answer = subprocess.run(
+                [str(folder / "pg_dump"), "--version"], capture_output=True, text=True, timeout=20, check=True
+            )
     except (OSError, subprocess.SubprocessError):
         return None
     match = _VERSION.search(answer.stdout)
