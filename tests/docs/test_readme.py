@@ -21,6 +21,7 @@ README = ROOT / "README.md"
 TONIGHT = "Lost a database tonight? Restore it"
 MORE_WAYS = "More ways to restore"
 FIRST_BACKUP = "First backup"
+PROVE_IT = "Prove it"
 SETTINGS = "The few settings that matter"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
@@ -61,7 +62,7 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP}
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT}
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -70,13 +71,17 @@ def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
         assert wanted in screen
 
 
-def test_the_lines_of_the_first_backup_make_and_verify_one(shop: Server, tmp_path: Path) -> None:
+def test_the_lines_of_the_first_backup_make_verify_and_prove_one(shop: Server, tmp_path: Path) -> None:
     values = {"PGPROOF_DATABASE_URL": shop.url("shop"), "PGPROOF_STORE": str(tmp_path / "backups")}
 
     said = run(with_values(blocks(README)[FIRST_BACKUP], values), tmp_path, shop)
 
     assert re.search(r"\d{8}T\d{6}Z  shop  complete", said)
     assert " good " in said
+
+    said = run(blocks(README)[PROVE_IT], tmp_path, shop, **values)
+
+    assert re.search(r"proven \d+ min ago, restores in ", said)
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
