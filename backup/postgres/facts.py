@@ -33,10 +33,10 @@ _SETTINGS = {
     "lc_monetary": "C",
     "row_security": "off",
     "quote_all_identifiers": "off",
-    "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
-"""How values are written. No parallel workers: beside a dump the proof takes one core of the server, not all."""
+"""How values are written."""
+_ONE_CORE = {"max_parallel_workers_per_gather": "0"}
 
 _SMALL = 1 << 20
 """Bytes of a table that is asked for together with others."""
@@ -83,9 +83,13 @@ class FactReader:
         self._seconds = seconds
         self.findings = Findings()
 
-    def settle(self) -> None:
-        """Let values be written alike, whatever roles, databases and servers are set to."""
-        for name, value in _SETTINGS.items():
+    def settle(self, *, parallel: bool) -> None:
+        """Let values be written alike, whatever roles, databases and servers are set to.
+
+        Args:
+            parallel: whether the server may use several cores for one table; beside a dump it should not.
+        """
+        for name, value in {**_SETTINGS, **({} if parallel else _ONE_CORE)}.items():
             self._connection.execute("SELECT pg_catalog.set_config(%(n)s, %(v)s, true)", {"n": name, "v": value})
 
     def tables(self, excluded: Sequence[str] = (), sized: Collection[str] = ()) -> list[Table]:

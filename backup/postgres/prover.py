@@ -140,7 +140,7 @@ class Prover:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.execute(b"SET TRANSACTION SNAPSHOT '" + self._snapshot.name.encode() + b"'")
             reader = FactReader(connection, options.mode, seconds=options.seconds)
-            reader.settle()
+            reader.settle(parallel=False)
             reader.read_tables(self._locked(reader, connection))
             if not self._closed:
                 reader.read_large_objects()
@@ -184,7 +184,7 @@ def take_proof(connection: Connection, mode: Mode, *, server_version: str, secon
     where, unread = read_positions(connection)
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     reader = FactReader(connection, mode, seconds=seconds)
-    reader.settle()
+    reader.settle(parallel=True)
     reader.read_tables(reader.tables(sized=[table.name for table in reader.tables()]))
     reader.read_large_objects()
     reader.read_catalogue()
