@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from backup.bootstrap import make_restorer, now
 from backup.cli.announcing import Announcement, announced
 from backup.cli.backup import run_backup, told
-from backup.cli.options import Invocation, command, option, setting_option
+from backup.cli.options import Invocation, command
 from backup.cli.output import Fields, View
 from backup.cli.progress import progress
 from backup.cli.request import Wanted, read_request
+from backup.cli.restore_options import refuse_contradictions, refuse_two_sources, restore_options
 from backup.cli.targets import find_backup
 from backup.domain.comparison import Comparison
 from backup.domain.manifest import Manifest
@@ -31,78 +30,9 @@ _NAME_BYTES = 63
 _MOST_SHOWN = 20
 
 
-class _TableName(click.types.StringParamType):
-    """Names of tables, in the environment separated by commas as in every list of ours."""
-
-    envvar_list_splitter = ","
-
-
 @command("restore")
 @click.argument("backup", metavar="BACKUP", required=False)
-@option(
-    "--request",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    envvar="PGPROOF_RESTORE_REQUEST",
-    help="Folder with a file for each of BACKUP and the options below, as a ConfigMap is mounted; in their place.",
-)
-@option(
-    "--into",
-    metavar="NAME",
-    envvar="PGPROOF_RESTORE_INTO",
-    help="Name of the new database.  [default: <database>_restored_<id>]",
-)
-@option(
-    "--table",
-    "tables",
-    metavar="TABLE",
-    type=_TableName(),
-    multiple=True,
-    envvar="PGPROOF_RESTORE_TABLES",
-    help="Only the rows of this table; repeatable. All tables are made, the others stay empty.",
-)
-@option(
-    "--target-url",
-    metavar="ADDRESS",
-    envvar="PGPROOF_RESTORE_TARGET_URL",
-    help="Another server to restore into. With a password, use the variable or the file: all may read a command line.",
-)
-@option(
-    "--target-url-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    envvar="PGPROOF_RESTORE_TARGET_URL_FILE",
-    help="File with that address.",
-)
-@option(
-    "--in-place",
-    is_flag=True,
-    envvar="PGPROOF_RESTORE_IN_PLACE",
-    help="Replace what is in the database, in one transaction. Needs --confirm.",
-)
-@option(
-    "--confirm", metavar="DATABASE", envvar="PGPROOF_RESTORE_CONFIRM", help="Name of the database that is overwritten."
-)
-@option(
-    "--no-safety-backup",
-    is_flag=True,
-    envvar="PGPROOF_RESTORE_NO_SAFETY_BACKUP",
-    help="Do not back up what --in-place overwrites.",
-)
-@option(
-    "--no-owner", is_flag=True, envvar="PGPROOF_RESTORE_NO_OWNER", help="Everything belongs to the role that restores."
-)
-@option("--no-privileges", is_flag=True, envvar="PGPROOF_RESTORE_NO_PRIVILEGES", help="Leave out grants.")
-@option(
-    "--dry-run",
-    is_flag=True,
-    envvar="PGPROOF_RESTORE_DRY_RUN",
-    help="Check everything, say what would be done, change nothing.",
-)
-@setting_option("restore.jobs", "-j", "--jobs")
-@setting_option("restore.synchronous_commit", "--synchronous-commit")
-@setting_option("restore.maintenance_work_mem", "--maintenance-work-mem")
-@setting_option("restore.proof", "--proof/--no-proof")
+@restore_options
 def restore(
     invocation: Invocation,
     /,
@@ -117,39 +47,16 @@ def restore(
     BACKUP is an id, `latest`, or a time: the newest backup at or before it. The dump is streamed from the store and
     checked on its way. Whatever goes wrong, no half database is left.
     """
-    _one_source(said, request)
+    refuse_two_sources(said, request)
     if target_url_file:
         target_url = read_address(target_url_file, target_url, "--target-url")
     hide(passwords(target_url or ""))
     with announced(invocation, "restore") as announcement:
         wanted = read_request(request, now=now()) if request else Wanted(**said)
         announcement.quiet = wanted.dry_run
-        _check(wanted)
+        refuse_contradictions(wanted)
         result, view = _restore(invocation, wanted, target_url, announcement)
     invocation.emit(result, view)
-
-
-def _one_source(said: Mapping[str, object], request: Path | None) -> None:
-    """Refuse a request together with what it would say itself, and neither of them."""
-    context = click.get_current_context()
-    given = [name for name in said if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    if request and given:
-        names = {"backup": "BACKUP", "tables": "--table"}
-        stray = ", ".join(names.get(name, f"--{name.replace('_', '-')}") for name in given)
-        raise UsageError(f"--request says what is restored, and so does {stray}", hint="give one or the other")
-    if not request and said["backup"] is None:
-        raise UsageError("which backup?", hint="pgproof restore latest, or an id or a time; pgproof list shows them")
-
-
-def _check(wanted: Wanted) -> None:
-    if wanted.in_place and wanted.into:
-        raise UsageError("--into and --in-place exclude each other")
-    stray = "--confirm" if wanted.confirm else "--no-safety-backup" if wanted.no_safety_backup else None
-    if stray and not wanted.in_place:
-        raise UsageError(
-            f"{stray} goes with --in-place, and without it nothing is overwritten",
-            hint=f"leave out {stray}, or give --in-place too",
-        )
 
 
 def _restore(
