@@ -85,12 +85,17 @@ def parse_reference(text: str) -> Reference:
     if backup:
         return backup
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return AtOrBefore(_last_moment(text))
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{text!r} names no backup",
             hint="give an id such as 20261122T080000Z, latest, latest-proven, or a time such as 2026-11-22T08:30Z",
         ) from None
+
+
+def _last_moment(text: str) -> datetime:
+    """The last moment that a time means, in UTC. Raises ValueError or OverflowError where it means none."""
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     clock = re.split(r"[T ]", text, maxsplit=1)[1:]
@@ -98,7 +103,7 @@ def parse_reference(text: str) -> Reference:
         moment += timedelta(days=1) - timedelta(microseconds=1)
     elif not re.match(r"\d\d:?\d\d:?\d\d", clock[0]):
         moment += timedelta(minutes=1) - timedelta(microseconds=1)
-    return AtOrBefore(moment.astimezone(UTC))
+    return moment.astimezone(UTC)
 
 
 def check_target(name: str) -> str:

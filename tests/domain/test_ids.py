@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.domain.ids import AtOrBefore, BackupId, Latest, check_target, parse_reference, target_of_database
+from backup.domain.ids import (
+    AtOrBefore,
+    BackupId,
+    Latest,
+    LatestProven,
+    check_target,
+    parse_reference,
+    target_of_database,
+)
 from backup.errors import UsageError
 
 moments = st.datetimes(min_value=datetime(1000, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones())  # noqa: DTZ001 - hypothesis adds the zones
@@ -57,6 +65,10 @@ def test_whatever_is_parsed_is_an_id_written_alike_or_none(text: str) -> None:
     assert found is None or str(found) == text
 
 
+def test_latest_proven_is_a_reference() -> None:
+    assert parse_reference("latest-proven") == LatestProven()
+
+
 def test_latest_is_a_reference() -> None:
     assert parse_reference("latest") == Latest()
 
@@ -82,7 +94,7 @@ def test_any_time_with_an_offset_is_that_instant(moment: datetime) -> None:
     assert parse_reference(whole.isoformat()) == AtOrBefore(whole.astimezone(UTC))
 
 
-@pytest.mark.parametrize("text", ["", "newest", "2026-13-01", "yesterday", "-2", "../x"])
+@pytest.mark.parametrize("text", ["", "newest", "2026-13-01", "yesterday", "-2", "../x", "0001-01-01T00:00+23:00"])
 def test_anything_else_names_no_backup(text: str) -> None:
     with pytest.raises(UsageError, match="names no backup"):
         parse_reference(text)
