@@ -10,7 +10,7 @@ import re
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,13 +82,19 @@ class PodLog:
 
 @dataclass(slots=True, kw_only=True)
 class Api:
-    """The cluster: change `objects` and `logs`, read `requests`. `answers`: by method and kind, or `log`."""
+    """The cluster: change `objects` and `logs`, read `requests`.
+
+    Attributes:
+        answers: in place of the usual ones, by method and kind, or `log`.
+        on_job: what becomes of a Job that is made.
+    """
 
     port: int
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     logs: dict[str, PodLog] = field(default_factory=dict)
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    on_job: Callable[[str], object] = str
     created: int = 0
 
     def add(self, kind: str, name: str, *, labels: Mapping[str, str] = {}, **content: Any) -> Object:  # noqa: ANN401 -- JSON
@@ -107,6 +113,10 @@ class Api:
     def log(self, pod: str) -> PodLog:
         """The log of a pod."""
         return self.logs.setdefault(pod, PodLog())
+
+    def names(self, kind: str) -> list[str]:
+        """Of all objects of a kind."""
+        return [name for its, name in list(self.objects) if its == kind]
 
     def asked(self, method: str, ending: str) -> list[dict[str, str]]:
         """The queries of requests, by how their paths end."""
@@ -145,16 +155,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(status=200, content={"kind": "List", "items": found}))
 
     def do_POST(self) -> None:
-        kind, _, _, _ = self._understood()
+        kind, *_ = self._understood()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self._instead:
+            self._send(self._instead)
+            return
         made = self.api.stamped(body, body["metadata"])
         self.api.objects[kind, made["metadata"]["name"]] = made
+        self.api.on_job(made["metadata"]["name"])
         self._send(Answer(status=201, content=made))
 
     def do_DELETE(self) -> None:
-        kind, name, _, _ = self._understood()
+        kind, name, *_ = self._understood()
         self._send_found(kind, name)
-        self.api.objects.pop((kind, name), None)
+        if not self._instead:
+            self.api.objects.pop((kind, name), None)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -15,13 +15,16 @@ JOB = "shop-backup-1"
 SECOND = "2026-11-22T08:00:01"
 
 
-def add_pod(api: Api, name: str, *, phase: str = "Running", code: int | None = None, said: str = "") -> PodLog:
+def add_pod(
+    api: Api, name: str, *, job: str = JOB, phase: str = "Running", code: int | None = None, said: str = ""
+) -> PodLog:
     """A pod of the Job, and its log."""
     state: dict[str, Any] = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     if phase != "Pending":
         state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "message": said}}
     status = {"phase": phase, "containerStatuses": [{"name": "pgproof", "state": state}]}
-    api.add("pods", name, labels={"batch.kubernetes.io/job-name": JOB}, status=status)
+    labels = {**api.objects["jobs", job]["metadata"].get("labels", {}), "batch.kubernetes.io/job-name": job}
+    api.add("pods", name, labels=labels, status=status)
     return api.log(name)
 
 
@@ -34,9 +37,19 @@ def end_pod(api: Api, name: str, code: int, said: str = "") -> None:
     api.log(name).close()
 
 
-def end_job(api: Api, condition: str, reason: str = "") -> None:
+def end_job(api: Api, condition: str, reason: str = "", *, job: str = JOB) -> None:
+    """The cluster says that it has ended."""
     end = {"type": condition, "status": "True", "lastTransitionTime": "2026-11-22T09:00:00Z", "reason": reason}
-    api.objects["jobs", JOB]["status"] = {"conditions": [end]}
+    api.objects["jobs", job]["status"] = {"startTime": "2026-11-22T08:30:00Z", "conditions": [end]}
+
+
+def run_through(api: Api, job: str, code: int, lines: Sequence[str], said: str = "") -> None:
+    """A Job runs from its beginning to its end, with one pod."""
+    log = add_pod(api, f"{job}-pod", job=job)
+    for number, line in enumerate(lines):
+        log.write(f"{SECOND}.{number:06}Z", line)
+    end_pod(api, f"{job}-pod", code, said)
+    end_job(api, "Failed" if code else "Complete", job=job)
 
 
 def follower(cluster: Cluster, lines: list[str], *, start_within: float = 60, lost: float = 30) -> Follower:

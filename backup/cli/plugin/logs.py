@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from backup.cli.options import option
 from backup.cli.output import write
 from backup.cli.plugin.options import Call, plugin_command
-from backup.cli.plugin.running import follow_job
+from backup.cli.plugin.running import follow_job, to_stderr
 from backup.cli.plugin.running import start_within as start_within_option
 from backup.errors import NotFound
+from backup.kube.connection import Cluster
 from backup.kube.jobs import CONTAINER, jobs_of, pods_of
 from backup.kube.objects import log_lines
 
@@ -29,12 +32,23 @@ def logs(call: Call, *, job: str | None, follow: bool, start_within: int) -> Non
             hint=f"there is {', '.join(names)}" if names else "kubectl pgproof backup makes one",
         )
     if follow:
-        follow_job(call, wanted, start_within=start_within, tell=_print)
+        # With --json, stdout is for the outcome alone.
+        follow_job(call, wanted, start_within=start_within, tell=to_stderr if call.json else _print)
         return
-    for pod in pods_of(call.cluster, wanted):
+    lines = _lines(call.cluster, wanted)
+    if call.json:
+        call.emit({"job": wanted, "namespace": call.cluster.namespace, "lines": list(lines)}, "")
+        return
+    for line in lines:
+        _print(line)
+
+
+def _lines(cluster: Cluster, job: str) -> Iterator[str]:
+    """What its pods have printed so far, the oldest first."""
+    for pod in pods_of(cluster, job):
         if pod.has_a_log:
-            for line in log_lines(call.cluster, pod.name, container=CONTAINER, follow=False):
-                _print(line.partition(" ")[2])
+            for line in log_lines(cluster, pod.name, container=CONTAINER, follow=False):
+                yield line.partition(" ")[2]
 
 
 def _print(line: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import click
 
 from backup.cli.options import option
 from backup.cli.output import Fields, write
 from backup.cli.plugin.options import Call
-from backup.errors import Interrupted
+from backup.errors import Interrupted, NotFound
 from backup.kube.following import Ended, Follower
 from backup.kube.jobs import make_job
 from backup.kube.objects import delete
@@ -38,12 +39,19 @@ def run_job(call: Call, component: Component, args: Sequence[str] | None, *, det
 
     Its log goes to stderr, its outcome to stdout, and its exit code becomes ours.
     """
-    job = make_job(call.cluster, call.template(component), args)
+    template = call.template(component)
+    job = ""
+    try:
+        with undisturbed():  # a signal must not lose the name of a Job that was made
+            job = make_job(call.cluster, template, args)
+    except Interrupted as stop:
+        stop.hint = _goes_on(call, job)
+        raise
     if detach:
         call.emit({"job": job, "namespace": call.cluster.namespace}, job)
         return
     log.info("job made", job=job, namespace=call.cluster.namespace)
-    follow_job(call, job, start_within=start_within, tell=_to_stderr)
+    follow_job(call, job, start_within=start_within, tell=to_stderr)
 
 
 def follow_job(call: Call, job: str, *, start_within: int, tell: Callable[[str], None]) -> None:
@@ -51,7 +59,7 @@ def follow_job(call: Call, job: str, *, start_within: int, tell: Callable[[str],
     try:
         ended = Follower(call.cluster, job, tell, start_within=start_within).follow()
     except Interrupted as stop:
-        stop.hint = f"the job goes on: kubectl pgproof logs --follow {job} --namespace {call.cluster.namespace}"
+        stop.hint = _goes_on(call, job)
         raise
     outcome = {"job": job, "namespace": call.cluster.namespace, "exit_code": ended.code, "outcome": ended.said}
     if call.json:
@@ -66,13 +74,16 @@ def ask(call: Call, args: Sequence[str]) -> None:
     template = call.template("restore")  # its Jobs are not tried again
     # Events as JSON, one a line: so they can be told from the result, with which they share the pod's log.
     environ = {"PGPROOF_LOG_FORMAT": "json"}
-    job = make_job(call.cluster, template, args, environ=environ)
     lines: list[str] = []
+    job = ""
     try:
+        with undisturbed():  # a signal must not leave a Job behind whose name we never learned
+            job = make_job(call.cluster, template, args, environ=environ)
         ended = Follower(call.cluster, job, lines.append, start_within=_ASK_WITHIN).follow()
     finally:
-        with undisturbed():
-            delete(call.cluster, "jobs", job)
+        if job:
+            with undisturbed(), suppress(NotFound):
+                delete(call.cluster, "jobs", job)
     _print(ended, lines)
     click.get_current_context().exit(ended.code)
 
@@ -81,15 +92,33 @@ _ASK_WITHIN = 120.0
 
 
 def _print(ended: Ended, lines: Sequence[str]) -> None:
-    """Events and failures on stderr, the result on stdout."""
-    result = [line for line in lines if not _is_event(line)]
+    """Events and what failed on stderr, the result on stdout: of a failure that is its JSON, if there is some.
+
+    A pod's log has both streams in one, line by line. The words of a failure are told from its JSON by what the pod
+    said last: they are the same.
+    """
+    told = set(ended.said.splitlines()) if ended.code else set()
+    told |= {line for line in lines if _is_event(line)}
+    result = [line for line in lines if line not in told]
+    if ended.code and not _is_json(result):
+        told, result = set(lines), []
     for line in lines:
-        if _is_event(line):
-            _to_stderr(line)
-    if ended.code and not any(line.startswith("{") for line in result):
-        _to_stderr("\n".join(result))
-    elif result:
+        if line in told:
+            to_stderr(line)
+    if result:
         write("\n".join(result) + "\n")
+
+
+def _is_json(lines: Sequence[str]) -> bool:
+    try:
+        json.loads("\n".join(lines))
+    except ValueError:
+        return False
+    return True
+
+
+def _goes_on(call: Call, job: str) -> str:
+    return f"the job goes on: kubectl pgproof logs --follow {job} --namespace {call.cluster.namespace}"
 
 
 def _is_event(line: str) -> bool:
@@ -100,5 +129,6 @@ def _is_event(line: str) -> bool:
     return isinstance(found, Mapping) and "level" in found
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Print a line of a pod's log beside our own events."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 -- the log of a pod, as it came
