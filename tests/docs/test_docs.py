@@ -34,40 +34,56 @@ def test_a_generated_page_is_current(name: str) -> None:
     assert (DOCS / name).read_text() == pages()[name], "run `make docs`"
 
 
-@pytest.mark.parametrize("name", commands.names())
-def test_every_command_and_option_is_in_the_docs(name: str) -> None:
+EVERY_COMMAND = [
+    pytest.param(table, name, id=f"{program}-{name}")
+    for program, table in (("pgproof", commands.TABLE), ("kubectl", commands.PLUGIN_TABLE))
+    for name in commands.names(table)
+]
+
+
+def is_named(table: commands.Table, name: str) -> bool:
+    """Whether the pages name a command as it is called, or in the plugin's own table."""
+    if table is commands.TABLE:
+        return re.search(rf"(?<!kubectl )\bpgproof {name}\b", everything_written()) is not None
+    row = re.search(rf"^\| `{name}\b", (DOCS / "kubectl.md").read_text(), re.MULTILINE)
+    return row is not None or f"kubectl pgproof {name}" in everything_written()
+
+
+@pytest.mark.parametrize(("table", "name"), EVERY_COMMAND)
+def test_every_command_and_option_is_in_the_docs(table: commands.Table, name: str) -> None:
+    assert is_named(table, name)
     written = everything_written()
-    assert f"pgproof {name}" in written
-    for parameter in commands.load(name).params:
+    for parameter in commands.load(name, table).params:
         for spelling in (*parameter.opts, *parameter.secondary_opts):
             if isinstance(parameter, click.Option):
                 assert spelling in written
 
 
-@pytest.mark.parametrize("name", commands.names())
-def test_every_option_has_an_environment_variable_that_help_shows(name: str) -> None:
-    command = commands.load(name)
+@pytest.mark.parametrize(("table", "name"), EVERY_COMMAND)
+def test_every_option_has_an_environment_variable_that_help_shows(table: commands.Table, name: str) -> None:
+    command = commands.load(name, table)
     context = click.Context(command)
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             record = parameter.get_help_record(context)
             assert record, parameter.opts
-            assert "PGPROOF_" in record[1], parameter.opts
+            assert re.search(r"env var: .*(PGPROOF_|\bKUBECONFIG\b)", record[1], re.DOTALL), parameter.opts
 
 
-@pytest.mark.parametrize("name", commands.names())
-def test_every_command_has_a_line_in_the_help(name: str) -> None:
-    assert re.fullmatch(r"[A-Z].{8,70}\.", commands.short_help(name))
+@pytest.mark.parametrize(("table", "name"), EVERY_COMMAND)
+def test_every_command_has_a_line_in_the_help(table: commands.Table, name: str) -> None:
+    assert re.fullmatch(r"[A-Z].{8,70}\.", commands.short_help(name, table))
 
 
-def test_every_command_module_is_in_the_table() -> None:
-    shared = {"__init__", "main", "commands", "options", "output", "progress"}
-    modules = {file.stem for file in Path(commands.__file__).parent.glob("*.py")} - shared
-    named = {module.rpartition(".")[2] for module in commands.TABLE.values()}
-    with_a_command = {
-        each for each in modules if "@command(" in (Path(commands.__file__).parent / f"{each}.py").read_text()
-    }
-    assert with_a_command <= named
+@pytest.mark.parametrize(
+    ("table", "folder", "mark"),
+    [(commands.TABLE, ".", "@command("), (commands.PLUGIN_TABLE, "plugin", "@plugin_command(")],
+    ids=["pgproof", "kubectl"],
+)
+def test_every_command_module_is_in_the_table(table: commands.Table, folder: str, mark: str) -> None:
+    files = (Path(commands.__file__).parent / folder).glob("*.py")
+    with_a_command = {file.stem for file in files if file.stem != "options" and mark in file.read_text()}
+    assert set() < with_a_command <= {module.rpartition(".")[2] for module in table.values()}
 
 
 def known_variables() -> set[str]:
