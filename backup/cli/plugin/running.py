@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 import click
 
 from backup.cli.options import option
 from backup.cli.output import Fields, write
 from backup.cli.plugin.options import Call
-from backup.errors import Interrupted, NotFound
+from backup.errors import Interrupted, NotFound, PgproofError
 from backup.kube.following import Ended, Follower
 from backup.kube.jobs import make_job
 from backup.kube.objects import delete
@@ -82,13 +81,23 @@ def ask(call: Call, args: Sequence[str]) -> None:
         ended = Follower(call.cluster, job, lines.append, start_within=_ASK_WITHIN).follow()
     finally:
         if job:
-            with undisturbed(), suppress(NotFound):
-                delete(call.cluster, "jobs", job)
+            with undisturbed():
+                _take_away(call, job)
     _print(ended, lines)
     click.get_current_context().exit(ended.code)
 
 
 _ASK_WITHIN = 120.0
+
+
+def _take_away(call: Call, job: str) -> None:
+    """Delete a Job that has answered; where that is not allowed its answer is none the worse."""
+    try:
+        delete(call.cluster, "jobs", job)
+    except NotFound:
+        pass
+    except PgproofError as error:
+        log.warning("the job stays", job=job, reason=error.message, hint=error.hint)
 
 
 def _print(ended: Ended, lines: Sequence[str]) -> None:
