@@ -26,6 +26,7 @@ TABLE = {
     "restore": "backup.cli.restore",
     "drill": "backup.cli.drill",
     "diff": "backup.cli.diff",
+    "report": "backup.cli.report",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",
