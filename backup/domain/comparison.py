@@ -128,7 +128,8 @@ def differences(
     """Where two maps of facts differ, in order of kind and name.
 
     Of sequences nobody knows the position in a snapshot: what is found must lie within what is expected. What either
-    side could not find out is no difference, nor is a fingerprint that only one side has though it has the rows.
+    side could not find out is no difference, nor is a fingerprint that only one side has where the table is on both,
+    nor a large object by its number where one side knows them only all together.
 
     Args:
         expected: for example of a backup's snapshot.
@@ -138,11 +139,13 @@ def differences(
     """
     scope = scope or Scope()
     silent = {fact.kind for fact in unproven if not fact.name}
+    if LARGE_OBJECTS in silent or not (_names_objects(expected) and _names_objects(found)):
+        silent.add(LARGE_OBJECT)
     for fact in sorted(expected.keys() | found.keys()):
         left, right = expected.get(fact), found.get(fact)
         if fact.kind in silent or fact in unproven or _agree(left, right) or not _is_wanted(fact, scope):
             continue
-        if fact.kind == CONTENT and None in {left, right} and _are_known(fact, expected, found):
+        if fact.kind == CONTENT and None in {left, right} and _is_there(fact.name, expected, found, unproven):
             continue
         noted = fact.kind in NOTED or (scope.partial and right is None)
         yield Difference(kind=fact.kind, name=fact.name, expected=left, found=right, noted=noted)
@@ -157,8 +160,16 @@ def _agree(left: Value | None, right: Value | None) -> bool:
     return left == right
 
 
-def _are_known(fact: Fact, *sides: Facts) -> bool:
-    return all(Fact(ROWS, fact.name) in side for side in sides)
+def _is_there(table: str, expected: Facts, found: Facts, unproven: Collection[Fact]) -> bool:
+    """Whether both sides have a table, or nobody knows."""
+    rows = Fact(ROWS, table)
+    return rows in unproven or (rows in expected and rows in found)
+
+
+def _names_objects(side: Facts) -> bool:
+    """Whether each large object is known by its number, as it is unless there are too many."""
+    together = side.get(Fact(LARGE_OBJECTS, ""), "0 objects")
+    return str(together).startswith("0 objects") or any(fact.kind == LARGE_OBJECT for fact in side)
 
 
 def _is_wanted(fact: Fact, scope: Scope) -> bool:

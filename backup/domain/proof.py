@@ -133,6 +133,15 @@ class Proof:
             IntegrityFailed: it is damaged, or of a newer format.
         """
         try:
+            version = json.loads(data)["format"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise IntegrityFailed(f"the proof of {where} is damaged", detail=str(error), hint=DAMAGED) from error
+        if not isinstance(version, int) or version > FORMAT:
+            raise IntegrityFailed(
+                f"the proof of {where} has format {version}, this pgproof reads up to {FORMAT}",
+                hint="use a newer pgproof",
+            )
+        try:
             stored = _STORED.validate_json(data)
         except ValidationError as error:
             first = error.errors()[0]
@@ -140,11 +149,6 @@ class Proof:
             raise IntegrityFailed(
                 f"the proof of {where} is damaged", detail=f"{place}: {first['msg']}", hint=DAMAGED
             ) from error
-        if stored.format > FORMAT:
-            raise IntegrityFailed(
-                f"the proof of {where} has format {stored.format}, this pgproof reads up to {FORMAT}",
-                hint="use a newer pgproof",
-            )
         return cls(
             mode=stored.mode,
             server_version=stored.server_version,
