@@ -1,39 +1,54 @@
 """Patterns of pg_dump and psql as regular expressions of PostgreSQL. Pure.
 
 pg_dump reads its patterns itself; this reading of them only says what the proof need not look at.
-Source of the rules: PostgreSQL's manual, psql, "Patterns".
+Source of the rules: PostgreSQL's manual, psql, "Patterns", and `patternToSQLRegex` of its sources.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
-_PIECE = re.compile(r'"(?:[^"]|"")*"|.', re.DOTALL)
+_PIECE = re.compile(r'"(?P<quoted>(?:[^"]|"")*)(?:"|$)|(?P<array>\[(?=\]))|.', re.DOTALL)
 _TRANSLATED = {"*": ".*", "?": ".", "$": r"\$"}
+_SPECIAL = re.compile(r"([\\^$.|?*+(){}\[\]])")
 
 
-def excluded(schemas: Iterable[str], tables: Iterable[str]) -> tuple[str, ...]:
-    """Expressions that match `schema.table` where one of these patterns does."""
-    found = [rf"^({_expression(pattern)[-1]})\." for pattern in schemas]
+class Exclusion(NamedTuple):
+    """The tables that a pattern means, as expressions on schema and name.
+
+    Without a schema it means those that the search path finds by their name alone.
+    """
+
+    schema: str | None
+    table: str
+
+
+def excluded(schemas: Iterable[str], tables: Iterable[str]) -> tuple[Exclusion, ...]:
+    """What patterns of schemas and of tables mean."""
+    found = [Exclusion(_whole(_expressions(pattern)[-1]), "") for pattern in schemas]
     for pattern in tables:
-        *schema, table = _expression(pattern)
-        found.append(rf"^({schema[-1] if schema else '.*'})\.({table})$")
+        *schema, table = _expressions(pattern)
+        found.append(Exclusion(_whole(schema[-1]) if schema else None, _whole(table)))
     return tuple(found)
 
 
-def _expression(pattern: str) -> list[str]:
+def _whole(expression: str) -> str:
+    return f"^({expression})$"
+
+
+def _expressions(pattern: str) -> list[str]:
     """The names that a pattern has, split at its dots, each as an expression."""
     names = [""]
-    for piece in _pieces(pattern):
-        if piece == ".":
+    for match in _PIECE.finditer(pattern):
+        piece, quoted = match[0], match["quoted"]
+        if quoted is not None:
+            names[-1] += _SPECIAL.sub(r"\\\1", quoted.replace('""', '"'))
+        elif match["array"]:
+            names[-1] += r"\["
+        elif piece == ".":
             names.append("")
-        elif piece.startswith('"') and len(piece) > 1:
-            names[-1] += re.sub(r"([\\^$.|?*+(){}\[\]])", r"\\\1", piece[1:-1].replace('""', '"'))
         else:
-            names[-1] += _TRANSLATED.get(piece, piece.lower())
+            names[-1] += _TRANSLATED.get(piece, piece.lower() if piece.isascii() else piece)
     return names
-
-
-def _pieces(pattern: str) -> Iterator[str]:
-    return (match[0] for match in _PIECE.finditer(pattern))

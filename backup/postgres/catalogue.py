@@ -29,7 +29,7 @@ def _acl(acl: str) -> str:
 
 
 def _options(options: str) -> str:
-    return f"(SELECT string_agg(o, ', ' ORDER BY o) FROM unnest({options}) AS o)"
+    return f"(SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({options}) AS o)"
 
 
 DATABASE = {
@@ -46,7 +46,7 @@ DATABASE = {
     "database acl": f"""SELECT '', {_acl("coalesce(datacl, acldefault('d', datdba))")} FROM pg_database
         WHERE datname = current_database()""",
     "database setting": """SELECT coalesce(r.rolname, ''), (SELECT string_agg(split_part(o, '=', 1) || '=md5 ' ||
-                md5(substr(o, strpos(o, '=') + 1)), ', ' ORDER BY o) FROM unnest(s.setconfig) AS o)
+                md5(substr(o, strpos(o, '=') + 1)), ', ' ORDER BY o COLLATE "C") FROM unnest(s.setconfig) AS o)
         FROM pg_db_role_setting AS s
         JOIN pg_database AS d ON d.oid = s.setdatabase LEFT JOIN pg_roles AS r ON r.oid = s.setrole
         WHERE d.datname = current_database()""",
@@ -67,8 +67,10 @@ RELATIONS = {
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS am ON am.oid = c.relam
         LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
+    # Columns that came from a parent stand first after a restore: of such tables the order is no fact.
     "column": f"""SELECT format('%s.%I', c.oid::regclass, a.attname), concat_ws(' | ',
-            'number ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum),
+            CASE WHEN c.relispartition OR NOT EXISTS (SELECT FROM pg_inherits AS p WHERE p.inhrelid = c.oid)
+                THEN 'number ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) END,
             format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
             'default ' || pg_get_expr(d.adbin, d.adrelid), 'identity ' || nullif(a.attidentity::text, ''),
             'generated ' || nullif(a.attgenerated::text, ''), 'collation ' || nullif(a.attcollation, 0)::regcollation,
@@ -117,8 +119,9 @@ RELATIONS = {
     # what they meant is in the list of columns.
     "view": f"""SELECT c.oid::regclass::text,
             regexp_replace(pg_get_viewdef(c.oid), '("[^"]*"|[a-z_0-9]+)[.]', '', 'g') || ' reads ' ||
-            (SELECT string_agg(DISTINCT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid), ', ')
-                FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+            (SELECT string_agg(DISTINCT o.type || ' ' || o.identity COLLATE "C", ', ')
+                FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid,
+                    pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) AS o
                 WHERE r.ev_class = c.oid AND d.refobjid <> c.oid)
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND c.relkind IN ('v', 'm')""",
@@ -152,9 +155,11 @@ ROUTINES = {
         WHERE {_USER_SCHEMA} AND {_own("pg_operator", "o")}""",
     "operator class": f"""SELECT format('%I.%I %s', n.nspname, o.opcname, am.amname), concat_ws(' | ',
             o.opcintype::regtype, o.opcdefault, f.opfname,
-            (SELECT string_agg(format('%s %s', amopstrategy, amopopr::regoperator), ', ' ORDER BY amopstrategy)
+            (SELECT string_agg(format('%s %s', amopstrategy, amopopr::regoperator), ', '
+                ORDER BY amopstrategy, amopopr::regoperator::text COLLATE "C")
                 FROM pg_amop WHERE amopfamily = f.oid),
-            (SELECT string_agg(format('%s %s', amprocnum, amproc::regprocedure), ', ' ORDER BY amprocnum)
+            (SELECT string_agg(format('%s %s', amprocnum, amproc::regprocedure), ', '
+                ORDER BY amprocnum, amproc::regprocedure::text COLLATE "C")
                 FROM pg_amproc WHERE amprocfamily = f.oid))
         FROM pg_opclass AS o JOIN pg_namespace AS n ON n.oid = o.opcnamespace JOIN pg_am AS am ON am.oid = o.opcmethod
         JOIN pg_opfamily AS f ON f.oid = o.opcfamily WHERE {_USER_SCHEMA} AND {_own("pg_opclass", "o")}""",
@@ -205,9 +210,9 @@ WHOLE = {
             (SELECT string_agg(format('%s (%s) %s', r.prrelid::regclass,
                 (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) FROM pg_attribute AS a
                     WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])),
-                pg_get_expr(r.prqual, r.prrelid)), '; ' ORDER BY r.prrelid::regclass::text)
+                pg_get_expr(r.prqual, r.prrelid)), '; ' ORDER BY r.prrelid::regclass::text COLLATE "C")
                 FROM pg_publication_rel AS r WHERE r.prpubid = p.oid),
-            (SELECT string_agg(s.pnnspid::regnamespace::text, ', ' ORDER BY s.pnnspid::regnamespace::text)
+            (SELECT string_agg(s.pnnspid::regnamespace::text, ', ' ORDER BY s.pnnspid::regnamespace::text COLLATE "C")
                 FROM pg_publication_namespace AS s WHERE s.pnpubid = p.oid))
         FROM pg_publication AS p""",
     "subscription": """SELECT quote_ident(subname), concat_ws(' | ', 'md5 ' || md5(subconninfo), subslotname,

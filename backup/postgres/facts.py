@@ -3,19 +3,21 @@
 Owns how values become text that is the same on every server, and the fingerprint of a table: the number of its rows
 and the sum of a 64-bit hash of each, `sum(hashtextextended((x.*)::text, 0))`. A sum minds no order; a row that changed
 stays unseen with odds of 1 in 2^64. Each question has its own savepoint and its own share of the time: what cannot be
-answered is unproven, with the reason, and never a failure.
+answered is unproven, with the reason, and never a failure. The savepoint is always rolled back, for with it go the
+locks on indexes, of which there may be more than the server has room for.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
 
+from backup.domain.patterns import Exclusion
 from backup.domain.proof import CONTENT, LARGE_OBJECT, LARGE_OBJECTS, POSITION, ROWS, Fact, Mode, Value, kept
 from backup.logs import log
 from backup.postgres.catalogue import QUERIES
@@ -33,6 +35,7 @@ _SETTINGS = {
     "lc_monetary": "C",
     "row_security": "off",
     "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
     "jit": "off",
 }
 """How values are written."""
@@ -48,15 +51,23 @@ _MANY_OBJECTS = 10_000
 """Large objects above which they are known only all together (a guess at how many names are of use)."""
 _GRACE = 0.2
 """Share of the time that is kept for counting what there was no time to fingerprint."""
+_LEFT_OUT = "a setting leaves it out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table with rows of its own. `name` is qualified and quoted, `excuse` why it will not be read."""
+    """A table with rows of its own.
+
+    Attributes:
+        name: qualified and quoted.
+        excuse: why it will not be read.
+        columns: quoted, in the order in which they are read; None for the table's own.
+    """
 
     name: str
     bytes: int
     excuse: str | None = None
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,14 +85,23 @@ class FactReader:
         connection: in a transaction that sees one state (REPEATABLE READ), read only.
         mode: `full` for fingerprints, `rows` for counts alone.
         seconds: in which all must be known.
+        most_objects: large objects above which they are known only all together.
     """
 
-    def __init__(self, connection: Connection, mode: Mode, *, seconds: float) -> None:
+    def __init__(
+        self, connection: Connection, mode: Mode, *, seconds: float, most_objects: int = _MANY_OBJECTS
+    ) -> None:
         self._connection = connection
         self._mode = mode
         self._begun = time.monotonic()
         self._seconds = seconds
+        self._most_objects = most_objects
+        self._stopped = False
         self.findings = Findings()
+
+    def stop(self) -> None:
+        """From another thread: let the next question be the end, an InterruptedError."""
+        self._stopped = True
 
     def settle(self, *, parallel: bool) -> None:
         """Let values be written alike, whatever roles, databases and servers are set to.
@@ -92,32 +112,67 @@ class FactReader:
         for name, value in {**_SETTINGS, **({} if parallel else _ONE_CORE)}.items():
             self._connection.execute("SELECT pg_catalog.set_config(%(n)s, %(v)s, true)", {"n": name, "v": value})
 
-    def tables(self, excluded: Sequence[str] = (), sized: Collection[str] = ()) -> list[Table]:
+    def leave_out(self, exclusions: Sequence[Exclusion]) -> dict[str, str]:
+        """What a dump leaves out is unproven: tables, returned with the reason; positions; what views are filled with.
+
+        Must be called before `settle`: which tables are found by their names alone, the session's own path says.
+        """
+        if not exclusions:
+            return {}
+        self._connection.execute(
+            "SELECT pg_catalog.set_config('search_path', reset_val, true) FROM pg_catalog.pg_settings"
+            " WHERE name OPERATOR(pg_catalog.=) 'search_path'"
+        )
+        path = [
+            name for (names,) in self._connection.execute("SELECT pg_catalog.current_schemas(true)") for name in names
+        ]
+        self._connection.execute("SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)")
+        arguments = {
+            "path": path,
+            "schemas": [each.schema for each in exclusions],
+            "tables": [each.table for each in exclusions],
+        }
+        excuses = {}
+        for kind, name in self._connection.execute(read_query("excluded"), arguments):
+            if kind == "r":
+                excuses[name] = _LEFT_OUT
+            else:
+                self._miss(Fact(POSITION if kind == "S" else "relation", name), _LEFT_OUT)
+        return excuses
+
+    def tables(self, sized: Collection[str] = ()) -> list[Table]:
         """The tables with rows of their own, the smallest first.
 
         Args:
-            excluded: regular expressions of PostgreSQL on `schema.table`; such tables are not read.
             sized: names of those whose size is asked for, which waits for their locks; others count as empty.
         """
-        arguments = {"excluded": list(excluded), "sized": list(sized)}
-        found = self._connection.execute(read_query("tables"), arguments)
-        return [Table(name=name, bytes=size, excuse=excuse) for name, size, excuse in found]
+        found = self._connection.execute(read_query("tables"), {"sized": list(sized)})
+        return [
+            Table(name=name, bytes=size, excuse=excuse, columns=None if columns is None else tuple(columns))
+            for name, size, excuse, columns in found
+        ]
 
     def lock(self, tables: Iterable[Table], excuses: MutableMapping[str, str]) -> list[str]:
         """Lock tables as every reader does, so that nobody rewrites them; the names of those that are locked.
 
-        Those that somebody waits to change are not waited for; `excuses` says why one could not be locked.
+        Those that somebody waits to change are not waited for; `excuses` says why one could not be locked. Where the
+        server has no room for more locks, no more are taken: others need some too. Takes no snapshot.
         """
-        names = [table.name for table in tables if not table.excuse]
+        names = [table.name for table in tables if not table.excuse and table.name not in excuses]
         for start in range(0, len(names), _LOCKED_TOGETHER):
             batch = names[start : start + _LOCKED_TOGETHER]
-            if self._refused(batch, _PATIENCE):
-                refused = {name: self._refused([name], _IMPATIENCE) for name in batch}
-                excuses.update({name: reason for name, reason in refused.items() if reason})
+            error = self._refused(batch, _PATIENCE)
+            if isinstance(error, psycopg.errors.OutOfMemory):
+                excuses.update(dict.fromkeys(names[start:], reason_of(error)))
+                break
+            for name in batch if error else ():
+                if single := self._refused([name], _IMPATIENCE):
+                    excuses[name] = reason_of(single)
         return [name for name in names if name not in excuses]
 
-    def _refused(self, names: Sequence[str], seconds: float) -> str | None:
+    def _refused(self, names: Sequence[str], seconds: float) -> psycopg.Error | None:
         """Why these tables could not be locked, if they could not."""
+        self._go_on()
         try:
             with self._connection.transaction():
                 self._connection.execute(f"SET LOCAL lock_timeout = {seconds * 1000:.0f}".encode())
@@ -125,7 +180,7 @@ class FactReader:
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            return _reason(error)
+            return error
         return None
 
     def read_tables(self, tables: Iterable[Table]) -> None:
@@ -159,7 +214,7 @@ class FactReader:
             return
         size, mark = sum(row[1] for row in found), sum(row[3] for row in found)
         self.findings.facts[fact] = f"{len(found)} objects, {size} bytes, {mark}"
-        for oid, length, digest, _ in found if len(found) <= _MANY_OBJECTS else []:
+        for oid, length, digest, _ in found if len(found) <= self._most_objects else []:
             self.findings.facts[Fact(LARGE_OBJECT, str(oid))] = f"{length} bytes, md5 {digest}"
 
     @property
@@ -167,17 +222,21 @@ class FactReader:
         """Seconds that are left."""
         return self._seconds - (time.monotonic() - self._begun)
 
+    @property
+    def left_for_values(self) -> float:
+        """Seconds that are left for fingerprints; what is kept for counting is as much again as is kept for these."""
+        return self.left - self._seconds * _GRACE / 2
+
     def _read_together(self, tables: Sequence[Table]) -> None:
         """Ask for many in one query; where one of them cannot be read, for each by itself."""
         if self.left < self._seconds * _GRACE:
             for table in tables:
                 self._read_alone(table)
             return
-        pieces = (f"SELECT {place}, {self._question(table.name)}" for place, table in enumerate(tables))
+        pieces = (f"SELECT {place}, {self._question(table)}" for place, table in enumerate(tables))
         query = " UNION ALL ".join(pieces)
         try:
-            with self._connection.transaction():
-                self._limit(self.left)
+            with self._within(self.left_for_values):
                 rows = self._connection.execute(query.encode()).fetchall()
         except psycopg.Error as error:
             if is_lost(error):
@@ -195,8 +254,8 @@ class FactReader:
         if self._mode == "full":
             fact, what = Fact(CONTENT, name), "its values"
             if self.left > self._seconds * _GRACE:
-                with self._asking(fact, seconds=self.left - self._seconds * _GRACE / 2):
-                    for count, content in self._connection.execute(f"SELECT {self._question(name)}".encode()):
+                with self._asking(fact, seconds=self.left_for_values):
+                    for count, content in self._connection.execute(f"SELECT {self._question(table)}".encode()):
                         self._keep(name, count, content)
                 if Fact(ROWS, name) in self.findings.facts:
                     return
@@ -210,10 +269,11 @@ class FactReader:
             for (count,) in self._connection.execute(f"SELECT count(*) FROM ONLY {name}".encode()):
                 self._keep(name, count, None)
 
-    def _question(self, name: str) -> str:
+    def _question(self, table: Table) -> str:
         """What is selected of a table. `(x.*)`, for `x` alone would mean a column of that name."""
-        content = 'sum(pg_catalog.hashtextextended((x.*)::text COLLATE "C", 0)::numeric)::text'
-        return f"count(*), {content if self._mode == 'full' else 'NULL'} FROM ONLY {name} AS x"
+        row = "(x.*)" if table.columns is None else f"ROW({', '.join(f'x.{column}' for column in table.columns)})"
+        content = f'sum(pg_catalog.hashtextextended({row}::text COLLATE "C", 0)::numeric)::text'
+        return f"count(*), {content if self._mode == 'full' else 'NULL'} FROM ONLY {table.name} AS x"
 
     def _keep(self, name: str, count: int, content: str | None) -> None:
         self.findings.facts[Fact(ROWS, name)] = count
@@ -224,68 +284,39 @@ class FactReader:
     def _asking(self, fact: Fact, *, seconds: float | None = None) -> Iterator[None]:
         """A question of its own: what the server refuses makes `fact` unproven, what it takes too long for too."""
         try:
-            with self._connection.transaction():
-                self._limit(max(self.left, 1) if seconds is None else seconds)
+            with self._within(max(self.left, 1) if seconds is None else seconds):
                 yield
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            self._miss(fact, _reason(error))
+            self._miss(fact, reason_of(error))
 
-    def _limit(self, seconds: float) -> None:
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """A savepoint of its own and a limit to the time."""
+        self._go_on()
         milliseconds = str(max(int(seconds * 1000), 1))
-        self._connection.execute(
-            "SELECT pg_catalog.set_config('statement_timeout', %(ms)s, true)", {"ms": milliseconds}
-        )
+        with self._connection.transaction(force_rollback=True):
+            self._connection.execute(
+                "SELECT pg_catalog.set_config('statement_timeout', %(ms)s, true)", {"ms": milliseconds}
+            )
+            yield
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise InterruptedError("the proof was ended")
 
     def _miss(self, fact: Fact, reason: str) -> None:
         log.debug("unproven", fact=str(fact), reason=reason)
         self.findings.unproven[fact] = reason
 
 
-def read_positions(connection: Connection) -> tuple[dict[str, tuple[int, bool]], dict[Fact, str]]:
-    """Where every sequence stands now, whatever the transaction sees, and which cannot be read.
-
-    Holds no lock afterwards: must be called outside of a transaction.
-    """
-    names = [name for (name,) in connection.execute(read_query("sequences"))]
-    found: dict[str, tuple[int, bool]] = {}
-    unproven: dict[Fact, str] = {}
-    for start in range(0, len(names), _TOGETHER):
-        batch = names[start : start + _TOGETHER]
-        try:
-            found |= _ask_positions(connection, batch)
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise
-            for name in batch:
-                try:
-                    found |= _ask_positions(connection, [name])
-                except psycopg.Error as single:
-                    if is_lost(single):
-                        raise
-                    unproven[Fact(POSITION, name)] = _reason(single)
-    return found, unproven
-
-
-def positions(before: Mapping[str, tuple[int, bool]], after: Mapping[str, tuple[int, bool]]) -> dict[Fact, Value]:
-    """The facts of what was read before and after: whatever was in between lies within."""
-    found: dict[Fact, Value] = {}
-    for name in before.keys() & after.keys():
-        low, high = sorted((before[name], after[name]))
-        found[Fact(POSITION, name)] = (low, high)
-    return found
-
-
-def _ask_positions(connection: Connection, names: Sequence[str]) -> dict[str, tuple[int, bool]]:
-    query = " UNION ALL ".join(f"SELECT {i}, last_value, is_called FROM {name}" for i, name in enumerate(names))
-    return {names[i]: (value, called) for i, value, called in connection.execute(query.encode())}
-
-
-def _reason(error: psycopg.Error) -> str:
-    """The server's first line, in our words where it is the time."""
+def reason_of(error: psycopg.Error) -> str:
+    """Why the server did not answer: its first line, in our words where it is the time or the locks."""
     if isinstance(error, psycopg.errors.QueryCanceled):
         return "there was not enough time"
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return "another session wants to change it"
+    if isinstance(error, psycopg.errors.OutOfMemory):
+        return "the server has no room for more locks, see max_locks_per_transaction"
     return re.sub(r"\s+", " ", str(error).splitlines()[0]) if str(error) else type(error).__name__

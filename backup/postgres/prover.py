@@ -2,8 +2,9 @@
 
 Owns the order that keeps it true. Sequences are read before pg_dump begins and after it has ended. Tables are locked
 when pg_dump has sent its first byte, for then it holds its own locks: a table that was touched before, with an ALTER
-waiting in between, would keep pg_dump waiting for ever. From our locks on nothing is truncated or rewritten any more;
-what was, between the snapshot and them, looks empty in the snapshot and is not read.
+waiting in between, would keep pg_dump waiting for ever. From our locks on no table is changed but for its rows. What
+was changed between the snapshot and them, and whatever needs no lock, is found by looking again from outside of the
+snapshot (see `movement`), and is not proven.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
+from backup.domain.patterns import Exclusion
 from backup.domain.proof import Fact, Mode, Proof, Totals
 from backup.errors import PartUnavailable, PgproofError
 from backup.logs import log
 from backup.postgres.connection import Connection, connect
-from backup.postgres.facts import FactReader, Table, positions, read_positions
-from backup.postgres.queries import read_query
+from backup.postgres.facts import FactReader, Table
+from backup.postgres.movement import moved_kinds, moved_tables, read_shapes, read_versions
+from backup.postgres.sequences import Standings, positions, read_standings
 from backup.postgres.session import settle
 from backup.postgres.snapshot import HeldSnapshot
 from backup.stream.readers import ByteReader, BytesReader
 
-_SEQUENCE_PATIENCE = "3s"
 _STEP = 0.5
 """Seconds between two looks at the thread, so that signals are heard."""
 
@@ -37,12 +39,12 @@ class ProofOptions:
 
     Attributes:
         seconds: after which what is not known by then stays unproven.
-        excluded: regular expressions on `schema.table`: what the dump leaves out.
+        excluded: what the dump leaves out.
     """
 
     mode: Mode
     seconds: float
-    excluded: tuple[str, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
 
 
 class Prover:
@@ -54,14 +56,14 @@ class Prover:
         self._connect_timeout = connect_timeout
         self._thread = threading.Thread(target=self._work, name="proof", daemon=True)
         self._connection: Connection | None = None
+        self._reader: FactReader | None = None
         self._closed = False
         self._proof: Proof | None = None
         self._totals: Totals | None = None
         self._failure: Exception | None = None
-        self._unread: dict[Fact, str] = {}
-        self._before: dict[str, tuple[int, bool]] = {}
+        self._before = Standings()
         try:
-            self._before, self._unread = self._where_sequences_stand()
+            self._before = self._where_sequences_stand()
         except PgproofError as error:
             self._failure = error
 
@@ -83,14 +85,14 @@ class Prover:
             said = error.message if isinstance(error, PgproofError) else str(error or "it was not begun")
             raise PartUnavailable(f"the snapshot could not be looked at: {said}", detail=_detail(error)) from error
         try:
-            after, missed = self._where_sequences_stand()
+            facts, unproven = positions(self._before, self._where_sequences_stand())
         except PgproofError as error:
             raise PartUnavailable(f"the sequences could not be read again: {error.message}") from error
-        facts = positions(self._before, after)
+        unproven |= self._proof.unproven
         return replace(
             self._proof,
-            facts={**self._proof.facts, **facts},
-            unproven={**self._proof.unproven, **self._unread, **missed},
+            facts={**self._proof.facts, **{fact: facts[fact] for fact in facts.keys() - unproven.keys()}},
+            unproven=unproven,
         )
 
     @contextmanager
@@ -113,7 +115,9 @@ class Prover:
         """End it; what is under way on the server is cancelled."""
         self._closed = True
         while self._thread.is_alive():
-            connection = self._connection
+            reader, connection = self._reader, self._connection
+            if reader is not None:
+                reader.stop()
             if connection is not None and not connection.closed:
                 try:
                     connection.cancel_safe(timeout=_STEP)
@@ -121,10 +125,9 @@ class Prover:
                     log.debug("the proof's session cannot be cancelled", reason=str(error))
             self._thread.join(_STEP)
 
-    def _where_sequences_stand(self) -> tuple[dict[str, tuple[int, bool]], dict[Fact, str]]:
+    def _where_sequences_stand(self) -> Standings:
         with self._connected() as connection:
-            connection.execute(f"SET lock_timeout = '{_SEQUENCE_PATIENCE}'".encode())
-            return read_positions(connection)
+            return read_standings(connection)
 
     def _work(self) -> None:
         try:
@@ -139,30 +142,34 @@ class Prover:
             self._connection = connection
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.execute(b"SET TRANSACTION SNAPSHOT '" + self._snapshot.name.encode() + b"'")
-            reader = FactReader(connection, options.mode, seconds=options.seconds)
+            self._reader = reader = FactReader(connection, options.mode, seconds=options.seconds)
+            excuses = reader.leave_out(options.excluded)
             reader.settle(parallel=False)
-            reader.read_tables(self._locked(reader, connection))
-            if not self._closed:
-                reader.read_large_objects()
-                reader.read_catalogue()
+            reader.read_tables(self._locked(reader, connection, excuses))
+            reader.read_large_objects()
+            reader.read_catalogue()
+            unproven = {**reader.findings.unproven, **self._moved_kinds(connection)}
             connection.execute("ROLLBACK")
-        found = reader.findings
         return Proof(
             mode=options.mode,
             server_version=self._snapshot.database.server_version,
-            facts=found.facts,
-            unproven=found.unproven,
+            facts=reader.findings.facts,
+            unproven=unproven,
             seconds=time.monotonic() - begun,
         )
 
-    def _locked(self, reader: FactReader, connection: Connection) -> list[Table]:
-        """The tables, locked; those that could not be, or were rewritten before they were, with the reason."""
-        excuses: dict[str, str] = {}
-        locked = reader.lock(reader.tables(self._options.excluded), excuses)
-        for (name,) in connection.execute(read_query("rewritten")):
-            excuses[name] = "it was truncated or rewritten while the dump began"
-        tables = reader.tables(self._options.excluded, locked)
-        return [replace(table, excuse=table.excuse or excuses.get(table.name)) for table in tables]
+    def _locked(self, reader: FactReader, connection: Connection, excuses: dict[str, str]) -> list[Table]:
+        """The tables, locked; those that could not be, or were changed before they were, with the reason."""
+        locked = reader.lock(reader.tables(), excuses)
+        then = read_shapes(connection)
+        with self._connected() as outside:
+            for name, reason in moved_tables(then, read_shapes(outside)).items():
+                excuses.setdefault(name, reason)
+        return [replace(each, excuse=each.excuse or excuses.get(each.name)) for each in reader.tables(locked)]
+
+    def _moved_kinds(self, connection: Connection) -> dict[Fact, str]:
+        with self._connected() as outside:
+            return moved_kinds(read_versions(connection), read_versions(outside))
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -181,20 +188,24 @@ def take_proof(connection: Connection, mode: Mode, *, server_version: str, secon
         seconds: after which what is not known by then stays unproven.
     """
     begun = time.monotonic()
-    where, unread = read_positions(connection)
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    standings = read_standings(connection)
     reader = FactReader(connection, mode, seconds=seconds)
+    excuses: dict[str, str] = {}
+    names = reader.tables()
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    locked = reader.lock(names, excuses)  # before anything is asked: the snapshot is taken when nobody truncates
     reader.settle(parallel=True)
-    reader.read_tables(reader.tables(sized=[table.name for table in reader.tables()]))
+    reader.read_tables(replace(each, excuse=each.excuse or excuses.get(each.name)) for each in reader.tables(locked))
     reader.read_large_objects()
     reader.read_catalogue()
     connection.execute("ROLLBACK")
     found = reader.findings
+    facts, unproven = positions(standings, standings)
     return Proof(
         mode=mode,
         server_version=server_version,
-        facts={**found.facts, **positions(where, where)},
-        unproven={**found.unproven, **unread},
+        facts={**found.facts, **facts},
+        unproven={**unproven, **found.unproven},
         seconds=time.monotonic() - begun,
     )
 
