@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,13 +69,14 @@ def drill(
     """
     address = read_address(on_file, on, "--on") if on_file else on
     hide(passwords(address or ""))
+    result = None
     try:
         with announced(invocation, "drill") as announcement:
             found, store = find_backup(invocation, backup)
             announcement.target = found.target
             settings = invocation.settings
             choice = DrillChoice(
-                database=database_beside(found, "drill"),
+                database=database_beside(found, f"drill_{secrets.token_hex(3)}"),  # others may drill it there too
                 sample=settings.drill.sample / 100,
                 checks={**dict(_checks(settings.drill)), **{sql: sql for sql in checks}},
                 check_seconds=settings.drill.check_timeout,
@@ -91,16 +93,19 @@ def drill(
             if not result.proven:
                 raise mismatch(result)
     except ProofMismatch as error:
-        if invocation.json:  # the result has said all
+        if invocation.json and result:  # which has said all
             click.get_current_context().exit(error.status)
         raise
 
 
 def _checks(settings: DrillSettings) -> Iterator[tuple[str, str]]:
-    """The user's checks of the settings, and those in files."""
+    """The user's checks of the settings, and those in files: by the file's name, or its path where that is taken."""
+    names = set(settings.checks)
     yield from settings.checks.items()
-    for name in settings.check_files:
+    for path in settings.check_files:
+        name = path if Path(path).name in names else Path(path).name
+        names.add(name)
         try:
-            yield Path(name).name, Path(name).read_text(encoding="utf-8")
+            yield name, Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            raise ConfigurationError(f"the check {name} cannot be read", detail=str(error)) from error
+            raise ConfigurationError(f"the check {path} cannot be read", detail=str(error)) from error

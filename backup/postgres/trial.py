@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from backup.domain.drill import CheckResult
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_size
-from backup.errors import ConfigurationError, PgproofError, RestoreFailed
+from backup.errors import ConfigurationError, Interrupted, PgproofError, RestoreFailed
 from backup.logs import log
 from backup.ports import OpenDump, RestoreChoice
 from backup.postgres.address import Address
@@ -30,7 +30,7 @@ from backup.postgres.new_database import drop_database
 from backup.postgres.restore_job import RestoreOptions
 from backup.postgres.restorer import PostgresRestorer
 from backup.postgres.scratch import ScratchServer
-from backup.postgres.session import settle
+from backup.postgres.session import lift_timeouts, settle
 from backup.postgres.snapshot import read_database
 
 _SPARE = 256 << 20
@@ -38,6 +38,8 @@ _SPARE = 256 << 20
 _GROWTH = 1.1
 """How much larger a database may be than its source was: indexes are built anew, but nothing is compacted in tables
 that had room to fill (a guess)."""
+_GRACE = 5.0
+"""Seconds that a check has to end once it is cancelled."""
 _SETTINGS = {
     # Nothing of it outlives a crash, so nothing waits for a disk.
     "fsync": "off",
@@ -64,9 +66,19 @@ class ServerTrial:
     shared: bool = False
 
     def choice(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> RestoreChoice:
-        """`choice`, but owners and grants of roles that a shared server lacks are left out."""
+        """`choice`, but owners and grants of roles that a shared server lacks are left out.
+
+        Raises:
+            ConfigurationError: the server is older than the source was; that it fails there would say nothing.
+        """
         if not self.shared:
             return choice
+        wanted = backup.database.server_major
+        if int(self.version.split(".")[0]) < wanted:
+            raise ConfigurationError(
+                f"the backup is of PostgreSQL {wanted}, and the server to try it on is {self.version}",
+                hint=f"name a server of PostgreSQL {wanted} or newer with --on",
+            )
         with suppress(RestoreFailed):
             self.restorer.plan(backup, open_dump, choice)
             return choice
@@ -78,20 +90,45 @@ class ServerTrial:
         said = ""
         try:
             with self._connected(database) as connection:
-                clock = threading.Timer(within, connection.cancel_safe)
-                clock.daemon = True
-                clock.start()
-                try:
-                    said = _verdict(connection.execute(sql.encode()))
-                except psycopg.Error as error:
-                    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    if isinstance(error, psycopg.errors.QueryCanceled):
-                        said = f"no answer within {within:.0f} s"
-                finally:
-                    clock.cancel()
+                lift_timeouts(connection)
+                with self._limited(connection, within) as is_over:
+                    try:
+                        said = _verdict(connection.execute(sql.encode()))
+                    except psycopg.Error as error:
+                        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                        if is_over():
+                            said = f"no answer within {within:g} s"
+        except Interrupted:
+            raise
         except PgproofError as error:
             said = error.message
         return CheckResult(name=name, passed=not said, said=said, seconds=round(time.monotonic() - begun, 3))
+
+    @contextmanager
+    def _limited(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:
+        """End what is asked within after so long: it is cancelled, or, if it does not mind that, its session is ended.
+
+        Yields what says whether the time is over.
+        """
+        over, answered = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            if answered.wait(seconds):
+                return
+            over.set()
+            with suppress(psycopg.Error, PgproofError):
+                connection.cancel_safe()
+                if not answered.wait(_GRACE):
+                    with self._connected(self.restorer.options.maintenance_database) as other:
+                        other.execute("SELECT pg_terminate_backend(%(pid)s)", {"pid": connection.info.backend_pid})
+
+        clock = threading.Thread(target=watch, name="time limit", daemon=True)
+        clock.start()
+        try:
+            yield over.is_set
+        finally:
+            answered.set()
+            clock.join()
 
     def drop(self, database: str) -> None:
         """Drop a database that was restored there; one on a server that is thrown away goes with it."""
@@ -171,6 +208,10 @@ def _fitting_server(clients: tuple[Client, ...], backup: Manifest) -> Client:
 
 
 def _refuse_lack_of_room(backup: Manifest, share: float, folder: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"the folder for throwaway servers is not there: {folder}", hint="make it, or correct PGPROOF_DRILL_FOLDER"
+        )
     needed = int(backup.database.bytes * share * _GROWTH) + _SPARE
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -185,8 +226,14 @@ def _verdict(cursor: psycopg.Cursor[TupleRow]) -> str:
     said = "it gave no rows"
     while True:
         if cursor.description:
-            rows = cursor.fetchmany(100)
-            wrong = next((row for row in rows if row[0] is not True), None)
-            said = "it gave no rows" if not rows else "" if wrong is None else f"it gave {wrong[0]!r}, not true"
+            wrong = next((row for row in cursor if not row or row[0] is not True), None)
+            said = "it gave no rows" if not cursor.rowcount else "" if wrong is None else _told(wrong)
         if not cursor.nextset():
             return said
+
+
+def _told(row: TupleRow) -> str:
+    """What a wrong answer was; of text only that it was some: the result of a drill is kept as plain text."""
+    value = row[0] if row else None
+    shown = repr(value) if value is None or isinstance(value, int) else f"a value of type {type(value).__name__}"
+    return f"it gave {shown}, not true"

@@ -69,7 +69,8 @@ def drill(
     try:
         run.try_it(scratch, progress)
     except (RestoreFailed, IntegrityFailed) as error:
-        run.result("failed", f"it did not restore: {error.message}", error=str(error.detail or error.message))
+        what = "it did not restore" if run.begun else "its proof cannot be read"
+        run.result("failed", f"{what}: {error.message}", error=str(error.detail or error.message))
         raise
     return run.outcome
 
@@ -94,6 +95,11 @@ class _Run:
         if self._outcome is None:
             raise ValueError("the drill has not ended")
         return self._outcome
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was a server to restore it into."""
+        return self._version is not None
 
     def try_it(self, scratch: Scratch, progress: Progress) -> None:
         log.info("drill started", id=self._backup.id, target=self._backup.target, store=self._store.url)
