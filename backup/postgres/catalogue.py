@@ -9,6 +9,8 @@ facts: they come with the extension.
 from __future__ import annotations
 
 _USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_NAME = "format('%I.%I', n.nspname, c.relname)"
+"""As the snapshot has it; `c.oid::regclass` would be the name that it has now, and a number once it was dropped."""
 
 
 def _own(catalog: str, alias: str) -> str:
@@ -55,7 +57,7 @@ DATABASE = {
 RELATIONS = {
     "schema": f"""SELECT quote_ident(nspname), '' FROM pg_namespace AS n
         WHERE {_USER_SCHEMA} AND {_own("pg_namespace", "n")}""",
-    "relation": f"""SELECT c.oid::regclass::text, concat_ws(' | ',
+    "relation": f"""SELECT {_NAME}, concat_ws(' | ',
             'kind ' || c.relkind::text, 'persistence ' || c.relpersistence::text,
             'of type ' || nullif(c.reloftype, 0)::regtype,
             'row security ' || c.relrowsecurity || c.relforcerowsecurity, 'identity ' || c.relreplident::text,
@@ -68,7 +70,7 @@ RELATIONS = {
         LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
     # Columns that came from a parent stand first after a restore: of such tables the order is no fact.
-    "column": f"""SELECT format('%s.%I', c.oid::regclass, a.attname), concat_ws(' | ',
+    "column": f"""SELECT format('%s.%I', {_NAME}, a.attname), concat_ws(' | ',
             CASE WHEN c.relispartition OR NOT EXISTS (SELECT FROM pg_inherits AS p WHERE p.inhrelid = c.oid)
                 THEN 'number ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) END,
             format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
@@ -95,7 +97,7 @@ RELATIONS = {
         JOIN pg_class AS c ON c.oid = k.conrelid
         JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
         WHERE {_USER_SCHEMA} AND k.contype = 'n' AND k.conname !~ '_not_null[0-9]*$'""",
-    "index": f"""SELECT i.indexrelid::regclass::text, concat_ws(' | ', pg_get_indexdef(i.indexrelid),
+    "index": f"""SELECT {_NAME}, concat_ws(' | ', pg_get_indexdef(i.indexrelid),
             'clustered ' || i.indisclustered, 'identity ' || i.indisreplident, 'valid ' || i.indisvalid,
             'targets ' || (SELECT string_agg(a.attnum || '=' || a.attstattarget, ' ' ORDER BY a.attnum)
                 FROM pg_attribute AS a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0),
@@ -117,7 +119,7 @@ RELATIONS = {
         FROM pg_policy AS p""",
     # 16 and newer leave out the table's name before a column where there is only one table. So without such names;
     # what they meant is in the list of columns.
-    "view": f"""SELECT c.oid::regclass::text,
+    "view": f"""SELECT {_NAME},
             regexp_replace(pg_get_viewdef(c.oid), '("[^"]*"|[a-z_0-9]+)[.]', '', 'g') || ' reads ' ||
             (SELECT string_agg(DISTINCT o.type || ' ' || o.identity COLLATE "C", ', ')
                 FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid,
@@ -125,14 +127,15 @@ RELATIONS = {
                 WHERE r.ev_class = c.oid AND d.refobjid <> c.oid)
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND c.relkind IN ('v', 'm')""",
-    "sequence": f"""SELECT s.seqrelid::regclass::text, concat_ws(' | ', format_type(s.seqtypid, null),
+    "sequence": f"""SELECT {_NAME}, concat_ws(' | ', format_type(s.seqtypid, null),
             'start ' || seqstart,
             'by ' || seqincrement, 'from ' || seqmin, 'to ' || seqmax, 'cache ' || seqcache, 'cycle ' || seqcycle,
             'owned by ' || (SELECT format('%s.%I %s', d.refobjid::regclass, a.attname, d.deptype) FROM pg_depend AS d
                 JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
                 WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
                 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
-        FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid WHERE {_own("pg_class", "c")}""",
+        FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE {_own("pg_class", "c")}""",
     "statistics": """SELECT format('%s.%I', stxnamespace::regnamespace, stxname), concat_ws(' | ',
             pg_get_statisticsobjdef(oid),
             'target ' || nullif(stxstattarget, -1)) FROM pg_statistic_ext""",
@@ -236,11 +239,11 @@ WHOLE = {
     "acl": f"""SELECT kind || ' ' || name, {_acl("acl")} FROM (
             SELECT 'schema' AS kind, quote_ident(nspname) AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl
                 FROM pg_namespace AS n WHERE {_USER_SCHEMA}
-            UNION ALL SELECT 'relation', c.oid::regclass::text,
+            UNION ALL SELECT 'relation', {_NAME},
                 coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c')
-            UNION ALL SELECT 'column', format('%s.%I', attrelid::regclass, attname), attacl
+            UNION ALL SELECT 'column', format('%s.%I', {_NAME}, attname), attacl
                 FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
                 JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE {_USER_SCHEMA} AND attacl IS NOT NULL AND NOT attisdropped
@@ -261,7 +264,7 @@ WHOLE = {
             SELECT 'database' AS kind, '' AS name, datdba AS owner FROM pg_database WHERE datname = current_database()
             UNION ALL SELECT 'schema', quote_ident(nspname), nspowner FROM pg_namespace AS n
                 WHERE {_USER_SCHEMA} AND {_own("pg_namespace", "n")}
-            UNION ALL SELECT 'relation', c.oid::regclass::text, relowner
+            UNION ALL SELECT 'relation', {_NAME}, relowner
                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c') AND {_own("pg_class", "c")}
             UNION ALL SELECT 'routine', p.oid::regprocedure::text, proowner
@@ -288,7 +291,7 @@ WHOLE = {
         ) AS item""",
     # Which version is made, and which tablespaces there are, is the server's: noted, and no proof of anything.
     "extension version": "SELECT quote_ident(extname), extversion FROM pg_extension",
-    "tablespace": f"""SELECT c.oid::regclass::text, s.spcname FROM pg_class AS c
+    "tablespace": f"""SELECT {_NAME}, s.spcname FROM pg_class AS c
         JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_tablespace AS s ON s.oid = c.reltablespace
         WHERE {_USER_SCHEMA}""",
 }

@@ -133,11 +133,13 @@ class FactReader:
             "tables": [each.table for each in exclusions],
         }
         excuses = {}
-        for kind, name in self._connection.execute(read_query("excluded"), arguments):
+        for kind, name, owned in self._connection.execute(read_query("excluded"), arguments):
             if kind == "r":
                 excuses[name] = _LEFT_OUT
             else:
                 self._miss(Fact(POSITION if kind == "S" else "relation", name), _LEFT_OUT)
+            for sequence in owned or ():  # a dump has it without its owner
+                self._miss(Fact("sequence", sequence), _LEFT_OUT)
         return excuses
 
     def tables(self, sized: Collection[str] = ()) -> list[Table]:
@@ -202,7 +204,10 @@ class FactReader:
         for kind, query in QUERIES.items():
             with self._asking(Fact(kind, "")):
                 for name, value in self._connection.execute(query.encode()):
-                    self.findings.facts[Fact(kind, name)] = kept(value or "")
+                    if name is None:
+                        self._miss(Fact(kind, ""), "one of them was dropped meanwhile")
+                    else:
+                        self.findings.facts[Fact(kind, name)] = kept(value or "")
 
     def read_large_objects(self) -> None:
         """Count, bytes and MD5 of the large objects: of each, where there are not too many."""

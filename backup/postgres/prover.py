@@ -54,10 +54,10 @@ class Prover:
         self._snapshot = snapshot
         self._options = options
         self._connect_timeout = connect_timeout
-        self._thread = threading.Thread(target=self._work, name="proof", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
-        self._closed = False
         self._proof: Proof | None = None
         self._totals: Totals | None = None
         self._failure: Exception | None = None
@@ -70,6 +70,7 @@ class Prover:
     def start(self) -> None:
         """Begin: pg_dump holds its locks."""
         if self._failure is None:
+            self._thread = threading.Thread(target=self._work, name="proof", daemon=True)
             self._thread.start()
 
     def finish(self) -> Proof:
@@ -78,8 +79,8 @@ class Prover:
         Raises:
             PartUnavailable: there is no proof; the dump is none the worse for it.
         """
-        while self._thread.is_alive():
-            self._thread.join(_STEP)
+        while not self._has_ended():
+            self._done.wait(_STEP)
         if self._failure or self._proof is None:
             error = self._failure
             said = error.message if isinstance(error, PgproofError) else str(error or "it was not begun")
@@ -113,8 +114,7 @@ class Prover:
 
     def close(self) -> None:
         """End it; what is under way on the server is cancelled."""
-        self._closed = True
-        while self._thread.is_alive():
+        while not self._has_ended():
             reader, connection = self._reader, self._connection
             if reader is not None:
                 reader.stop()
@@ -123,7 +123,11 @@ class Prover:
                     connection.cancel_safe(timeout=_STEP)
                 except psycopg.Error as error:
                     log.debug("the proof's session cannot be cancelled", reason=str(error))
-            self._thread.join(_STEP)
+            self._done.wait(_STEP)
+
+    def _has_ended(self) -> bool:
+        """Whether nothing is under way. Thread.join would not know: a signal during it makes it forget the thread."""
+        return self._thread is None or self._done.is_set()
 
     def _where_sequences_stand(self) -> Standings:
         with self._connected() as connection:
@@ -134,6 +138,8 @@ class Prover:
             self._proof = self._prove()
         except Exception as error:  # noqa: BLE001 -- handed to the main thread, which tells it
             self._failure = error
+        finally:
+            self._done.set()
 
     def _prove(self) -> Proof:
         begun = time.monotonic()

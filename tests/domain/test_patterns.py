@@ -28,7 +28,8 @@ TABLE_PATTERNS = [
     "orders", "ORDERS", '"Orders"', '"orders"', "orders*", "o*s", "order?", "orders_20??", "orders$1", '"orders$1"',
     "*",
     "archive.*", "archive.orders", "*.orders", "arch*.o*", '"Archive".orders', 'Archive."Orders"', '"a"."b"',
-    '"a.b"', '"a.b".*', "*.b", 'a."b"', '*."a.b"', '"we""ird"', 'we"""ird"', '"x[]"', "x[]", '"star*"', "star*", "Ä", "ä",
+    '"a.b"', '"a.b".*', "*.b", 'a."b"', '*."a.b"', '"we""ird"', 'we"""ird"', '"x[]"', "x[]", '"star*"', "star*",
+    "Ä", "ä",
     '"Ä"', '*."Ä"', "[ab]c", '"[ab]c"', "a|b", '"a|b"', "(orders|order)", "orders|order", "orders+", "o.*",
     "public.order", '"a c"', "a c", '"tail\\"', 'pub*."O"rders', '"orders', "nothing",
 ]  # fmt: skip

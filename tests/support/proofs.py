@@ -10,12 +10,13 @@ from backup.domain.comparison import Comparison, Difference, differences
 from backup.domain.manifest import Manifest
 from backup.domain.patterns import excluded
 from backup.domain.proof import CONTENT, Mode, Proof
-from backup.ports import Store
+from backup.ports import Engine, Store
 from backup.postgres.connection import connect
 from backup.postgres.dump import DumpOptions, PgDumpEngine
 from backup.postgres.facts import FactReader
 from backup.postgres.prover import ProofOptions, take_proof
 from backup.postgres.session import settle
+from backup.postgres.snapshot import HeldSnapshot
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog
 from backup.workflow.restore import prove
@@ -81,7 +82,7 @@ def proving_engine(
     return PgDumpEngine(clients=clients_of(server), options=options, environ=ENVIRON, proof=proof)
 
 
-def proven_backup(server: Server, database: str, store: Store, engine: PgDumpEngine | None = None) -> Manifest:
+def proven_backup(server: Server, database: str, store: Store, engine: Engine[HeldSnapshot] | None = None) -> Manifest:
     """A backup with a proof."""
     return back_up(
         make_source(server, database),
