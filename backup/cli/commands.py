@@ -36,6 +36,7 @@ PLUGIN_TABLE = {
     "backup": "backup.cli.plugin.backup",
     "list": "backup.cli.plugin.list",
     "restore": "backup.cli.plugin.restore",
+    "drill": "backup.cli.plugin.drill",
     "logs": "backup.cli.plugin.logs",
 }
 """Those of `kubectl pgproof`."""
