@@ -29,6 +29,14 @@
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
 {{- end -}}
+{{- range $key := list "sample" "folder" -}}
+{{- if hasKey ($db.config.drill | default dict) $key -}}
+{{- $problems = append $problems (printf "config.drill.%s is set: write drill.%s instead" $key (ternary "storage" $key (eq $key "folder"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $db.drill.storage.storageClass (not $db.drill.storage.volume) -}}
+{{- $problems = append $problems "drill.storage.storageClass is set, and drill.storage.volume is not: the node's disk has no storage class" -}}
+{{- end -}}
 {{- if and $db.target (hasKey $targets $db.target) -}}
 {{- $problems = append $problems (printf "databases.%s and databases.%s have the same target %s, so that nobody could tell their backups apart" (get $targets $db.target) $db.key $db.target) -}}
 {{- end -}}

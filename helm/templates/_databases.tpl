@@ -22,6 +22,11 @@ label `default` and no key. It is the only place that knows that there are two w
 {{- $values := .root.Values -}}
 {{- $own := .own -}}
 {{- $restore := $own.restore | default dict -}}
+{{- $drill := mergeOverwrite (deepCopy $values.drill) (deepCopy ($own.drill | default dict)) -}}
+{{- $config := mergeOverwrite (deepCopy $values.config) (deepCopy ($own.config | default dict)) -}}
+{{- if $drill.checks -}}
+{{- $_ := set $config "drill" (mergeOverwrite ($config.drill | default dict) (dict "checks" $drill.checks)) -}}
+{{- end -}}
 {{- $db := dict
       "key" .key
       "label" (.key | default "default")
@@ -34,11 +39,12 @@ label `default` and no key. It is the only place that knows that there are two w
       "timeZone" ($own.timeZone | default $values.timeZone)
       "suspend" (hasKey $own "suspend" | ternary $own.suspend $values.suspend)
       "activeDeadlineSeconds" ($own.activeDeadlineSeconds | default $values.activeDeadlineSeconds)
-      "config" (mergeOverwrite (deepCopy $values.config) (deepCopy ($own.config | default dict)))
+      "config" $config
       "resources" (mergeOverwrite (deepCopy $values.resources) (deepCopy ($own.resources | default dict)))
       "restoreSecret" ($restore.existingSecret | default $values.restore.existingSecret)
       "restoreSecretKey" ($restore.secretKey | default $values.restore.secretKey)
       "request" (mergeOverwrite (deepCopy $values.restore.request) (deepCopy ($restore.request | default dict)))
+      "drill" $drill
 -}}
 {{- toJson $db -}}
 {{- end -}}

@@ -4,7 +4,8 @@
 {{- $full := include "pgproof.fullname" .root -}}
 - {name: PGPROOF_CONFIG, value: /etc/pgproof/config.yaml}
 - {name: PGPROOF_TERMINATION_LOG, value: /dev/termination-log}
-{{- if or .db.existingSecret .db.url }}
+{{- /* A drill reads the store alone; without a target only the database's address tells whose backups are meant. */}}
+{{- if and (or .db.existingSecret .db.url) (not (and .db.target (eq .component "drill"))) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_DATABASE_URL" (.db.existingSecret | default (printf "%s-database" .db.base)) (ternary .db.secretKey "url" (ne .db.existingSecret ""))) }}
 {{- end }}
 {{- with .db.target }}
@@ -37,6 +38,14 @@
 {{- end }}
 {{- if and .db.restoreSecret (eq .component "restore") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_RESTORE_TARGET_URL" .db.restoreSecret .db.restoreSecretKey) }}
+{{- end }}
+{{- if eq .component "drill" }}
+- {name: PGPROOF_DRILL_SAMPLE, value: {{ .db.drill.sample | int | quote }}}
+{{- if .db.drill.postgres.image }}
+- {name: PGPROOF_DRILL_ON, value: "postgresql://postgres@/postgres?host=/var/run/postgresql"}
+{{- else }}
+- {name: PGPROOF_DRILL_FOLDER, value: /drill}
+{{- end }}
 {{- end }}
 {{- with $values.extraEnv }}
 {{ toYaml . }}

@@ -31,3 +31,12 @@ activeDeadlineSeconds: {{ . | int64 }}
 template:
   {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "restore" "args" .args "resources" ($restore.resources | default .db.resources)) | nindent 2 }}
 {{- end -}}
+
+{{/* The spec of a Job that proves a backup; it is never tried again by itself either. Takes a dict of root and db. */}}
+{{- define "pgproof.drillJobSpec" -}}
+{{- $drill := .db.drill -}}
+backoffLimit: 0
+activeDeadlineSeconds: {{ $drill.activeDeadlineSeconds | int64 }}
+template:
+  {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "drill" "args" (list "drill" $drill.backup) "resources" (ternary .db.resources $drill.resources (ne $drill.postgres.image ""))) | nindent 2 }}
+{{- end -}}

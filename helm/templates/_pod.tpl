@@ -29,6 +29,10 @@ spec:
   {{- end }}
   securityContext:
     {{- toYaml $values.podSecurityContext | nindent 4 }}
+  {{- if and (eq .component "drill") .db.drill.postgres.image }}
+  initContainers:
+    {{- include "pgproof.drillServer" . | nindent 4 }}
+  {{- end }}
   containers:
     - name: pgproof
       image: {{ include "pgproof.image" .root }}
@@ -79,6 +83,9 @@ spec:
 {{- if eq .component "restore" }}
 - {name: request, mountPath: /etc/pgproof-request, readOnly: true}
 {{- end }}
+{{- if eq .component "drill" }}
+- {{ .db.drill.postgres.image | empty | ternary "{name: server, mountPath: /drill}" "{name: server-socket, mountPath: /var/run/postgresql}" }}
+{{- end }}
 {{- if $values.store.persistence.enabled }}
 - {name: backups, mountPath: {{ $values.store.persistence.mountPath }}}
 {{- end }}
@@ -96,6 +103,9 @@ spec:
 {{- if eq .component "restore" }}
 - name: request
   configMap: {name: {{ .db.base }}-restore-request}
+{{- end }}
+{{- if eq .component "drill" }}
+{{ include "pgproof.drillVolumes" . }}
 {{- end }}
 {{- if $values.store.persistence.enabled }}
 - name: backups

@@ -89,6 +89,11 @@ def pod_specs(rendered: Rendered) -> Iterator[tuple[str, Object]]:
         yield name, spec["template"]["spec"]
 
 
+def containers(pod: Object) -> list[Object]:
+    """All containers of a pod, pgproof first."""
+    return [*pod["containers"], *pod.get("initContainers", ())]
+
+
 def minimal(**more: Any) -> dict[str, Any]:  # noqa: ANN401 -- values of any kind
     """The least that can be installed, and more."""
     return {"database": {"existingSecret": "shop"}, "store": {"url": "s3://backups/prod"}, **more}

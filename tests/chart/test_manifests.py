@@ -12,7 +12,7 @@ import yaml
 from backup import errors
 from backup.errors import Interrupted, PgproofError
 from tests.chart.pod_security import violations
-from tests.chart.render import CI_FILES, Rendered, job_specs, minimal, pod_specs, render, render_file
+from tests.chart.render import CI_FILES, Rendered, containers, job_specs, minimal, pod_specs, render, render_file
 
 OLD, NEW = "1.29", "1.37"
 LONGEST_RELEASE = "a" * 53
@@ -33,7 +33,7 @@ def test_every_pod_passes_pod_security_restricted_and_cannot_write_its_image(fil
     assert pods
     for name, pod in pods.items():
         assert violations(pod) == [], name
-        assert all(each["securityContext"]["readOnlyRootFilesystem"] for each in pod["containers"]), name
+        assert all(each["securityContext"]["readOnlyRootFilesystem"] for each in containers(pod)), name
 
 
 def test_the_rules_of_pod_security_find_what_is_forbidden() -> None:
@@ -69,9 +69,10 @@ def test_what_a_pod_mounts_and_takes_its_secrets_from_exists(file: Path) -> None
     values = yaml.safe_load(file.read_text())
     for name, pod in pod_specs(rendered):
         volumes = {each["name"]: each for each in pod["volumes"]}
-        mounts = [mount for container in pod["containers"] for mount in container["volumeMounts"]]
-        assert {each["name"] for each in mounts} <= volumes.keys(), name
-        assert len({each["mountPath"] for each in mounts}) == len(mounts), name
+        for container in containers(pod):
+            mounts = container["volumeMounts"]
+            assert {each["name"] for each in mounts} <= volumes.keys(), name
+            assert len({each["mountPath"] for each in mounts}) == len(mounts), name
         ours = [each for each in volumes.values() if each not in values.get("extraVolumes", [])]
         maps = {each["configMap"]["name"] for each in ours if "configMap" in each}
         assert maps <= rendered.of("ConfigMap").keys(), name

@@ -41,7 +41,7 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
     objects = render(values)
     made: set[str] = set()
     lines = [line.strip() for line in notes(values, chart_with_notes).splitlines() if line.startswith("  ")]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for typed in lines:
         line = re.sub(r"^until (.*) 2>/dev/null; do sleep 1; done$", r"\1", typed)  # a pod needs a moment to start
         if line == f"helm test {RELEASE} --namespace {NAMESPACE}":
@@ -61,7 +61,7 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
 
 
 @pytest.mark.parametrize("file", INSTALLABLE, ids=lambda file: file.stem)
-def test_every_backup_is_named_with_its_schedule(file: Path, chart_with_notes: Path) -> None:
+def test_every_backup_and_every_enabled_drill_is_named_with_its_schedule(file: Path, chart_with_notes: Path) -> None:
     values = yaml.safe_load(file.read_text())
     said = notes(values, chart_with_notes)
     for name, each in render(values).of("CronJob").items():
@@ -71,12 +71,20 @@ def test_every_backup_is_named_with_its_schedule(file: Path, chart_with_notes: P
             assert f'"{spec["schedule"]}"' in line
             assert spec["timeZone"] in line
             assert ("suspended" in line) is spec["suspend"]
+        elif name.endswith("-drill"):
+            lines = [line for line in said.splitlines() if line.startswith(f"{name} ")]
+            assert [spec["schedule"] in line for line in lines] == [True] * (not spec["suspend"])
 
 
 def test_the_notes_warn_of_what_is_off_and_are_quiet_otherwise(chart_with_notes: Path) -> None:
-    quiet = notes(minimal(webhook={"existingSecret": "a"}), chart_with_notes)
+    quiet = notes(minimal(webhook={"existingSecret": "a"}, drill={"enabled": True}), chart_with_notes)
     assert "WARNING" not in quiet
-    assert "Nobody is told" not in quiet
+    assert "Nobody" not in quiet
+    assert "Nobody tries whether the backups restore: set drill.enabled." in notes(minimal(), chart_with_notes)
+    secret = {"existingSecret": "a"}
+    one = {"databases": {"a": secret, "b": {**secret, "drill": {"enabled": True}}}, "store": {"url": "s3://backups"}}
+    assert "the backups of a restore: set databases.a.drill.enabled." in notes(one, chart_with_notes)
+    assert "the backups of b restore" not in notes(one, chart_with_notes)
     assert "Nobody is told when a backup fails" in notes(minimal(), chart_with_notes)
     for inline in (
         minimal(database={"url": "postgresql://a:b@c/d"}),
