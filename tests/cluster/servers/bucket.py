@@ -1,10 +1,11 @@
-"""Makes a bucket, says what is in one, or fetches an object; run in the witness's pod, by the witness's Python.
+"""Makes a bucket, says what is in one, fetches or damages an object; run in the witness's pod, by its Python.
 
 Owns the view of the store that does not come from pgproof: the SDK alone, one JSON value on stdout.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -52,8 +53,21 @@ def read(client: Minio, bucket: str, key: str) -> str:
         response.release_conn()
 
 
+def damage(client: Minio, bucket: str, key: str) -> int:
+    """Change one byte in the middle of an object; its size, which stays."""
+    response = client.get_object(bucket, key)
+    try:
+        content = bytearray(response.read())
+    finally:
+        response.close()
+        response.release_conn()
+    content[len(content) // 2] ^= 1
+    client.put_object(bucket, key, io.BytesIO(content), len(content))
+    return len(content)
+
+
 def main() -> None:
-    """`bucket.py make|holds|read BUCKET [KEY]`, with S3_ENDPOINT, ACCESS_KEY and SECRET_KEY."""
+    """`bucket.py make|holds|read|damage BUCKET [KEY]`, with S3_ENDPOINT, ACCESS_KEY and SECRET_KEY."""
     client = Minio(
         os.environ["S3_ENDPOINT"],
         access_key=os.environ["ACCESS_KEY"],
@@ -61,7 +75,7 @@ def main() -> None:
         secure=False,
         region="us-east-1",
     )
-    verbs: dict[str, Callable[..., object]] = {"make": make, "holds": holds, "read": read}
+    verbs: dict[str, Callable[..., object]] = {"make": make, "holds": holds, "read": read, "damage": damage}
     verb, *arguments = sys.argv[1:]
     print(json.dumps(verbs[verb](client, *arguments)))  # noqa: T201 - that is what it is for
 

@@ -105,6 +105,11 @@ def stop_node(before: Machine) -> list[str]:
     return left()
 
 
+def servers_image() -> str:
+    """The image of the servers, also on somebody else's cluster."""
+    return os.environ.get("PGPROOF_TEST_SERVERS_IMAGE", SERVERS_IMAGE)
+
+
 def is_given() -> bool:
     """Whether somebody else's cluster is to be used."""
     return bool(os.environ.get("KUBECONFIG"))

@@ -76,6 +76,10 @@ class Servers:
         """Their names."""
         return self.sql("postgres", "SELECT datname FROM pg_database ORDER BY 1")
 
+    def user_id(self, name: str) -> int:
+        """The number of a user in the servers' image."""
+        return int(self.cluster.kubectl("exec", "deployment/postgres", "--", "id", "-u", name).stdout)
+
     # ---- S3
 
     def make_bucket(self, name: str, *, server: str = "s3") -> str:
@@ -91,6 +95,15 @@ class Servers:
         """The manifest of a backup."""
         found: dict[str, Any] = json.loads(self._bucket("read", bucket, f"{target}/{backup}/manifest.json"))
         return found
+
+    def drills(self, bucket: str, target: str, backup: str) -> list[dict[str, Any]]:
+        """The results of its drills, the oldest first."""
+        keys = sorted(key for key in self.bucket(bucket).objects if key.startswith(f"{target}/{backup}/drills/"))
+        return [json.loads(self._bucket("read", bucket, key)) for key in keys]
+
+    def damage(self, bucket: str, key: str) -> None:
+        """Change one byte in the middle of an object."""
+        self._bucket("damage", bucket, key)
 
     def _bucket(self, *arguments: str, server: str = "s3") -> Any:  # noqa: ANN401 - JSON
         command = ["env", f"S3_ENDPOINT={server}:8333", _PYTHON, "/servers/bucket.py", *arguments]
