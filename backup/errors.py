@@ -22,6 +22,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── ResultLost               11  the work is done, but its result could not be printed
 ├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
 ├── AccessDenied             14  the database, the store or the cluster refuses us
+├── RequestRefused           15  the Kubernetes cluster does not take what it was asked
 ├── ClusterUnreachable       15  the Kubernetes cluster does not answer
 │   └── JobNotRun            15  it answers, but did not run a Job to an exit status
 └── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
@@ -177,6 +178,12 @@ class AccessDenied(PgproofError):
     """The database, the store or the Kubernetes cluster refuses us: credentials or rights."""
 
     exit_code = 14
+
+
+class RequestRefused(PgproofError):
+    """The Kubernetes cluster does not take what it was asked: it is there already, or not valid."""
+
+    exit_code = 15
 
 
 class ClusterUnreachable(PgproofError):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.request import getproxies
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -19,12 +20,14 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import HTTPError
 
-from backup.errors import AccessDenied, ClusterUnreachable, ConfigurationError, NotFound, PgproofError
+from backup.errors import AccessDenied, ClusterUnreachable, ConfigurationError, NotFound, PgproofError, RequestRefused
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts what a pod may know of itself."""
 _USUAL = "~/.kube/config"
 _NO_TLS, _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND = 0, 403, 401, 404
+_LATER = {408, 429}
+_REFUSALS, _SERVER_ERRORS = 400, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ def from_kubeconfig(
     Raises:
         ConfigurationError: there is none, it cannot be read, or has no such context.
     """
-    settings = client.Configuration()
+    settings = _configuration()
     places = str(file) if file else os.environ.get("KUBECONFIG") or _USUAL
     try:
         merged = KubeConfigMerger(places)
@@ -80,9 +83,25 @@ def from_kubeconfig(
             detail=said[-1],
             hint="see whether kubectl get pods works; what it runs must be installed here too",
         )
+    if proxy := _proxy_of(merged, loader.current_context["context"].get("cluster")):
+        settings.proxy, settings.no_proxy = proxy, None
     chosen = namespace or loader.current_context["context"].get("namespace") or "default"
     settings.retries = False
     return Cluster(api=client.ApiClient(settings), namespace=chosen, timeout=timeout)
+
+
+def _configuration() -> client.Configuration:
+    """Of the client, with the proxies that the environment names: its own reading of them forgets the exceptions."""
+    settings = client.Configuration()
+    proxies = getproxies()
+    settings.proxy, settings.no_proxy = proxies.get("https"), proxies.get("no")
+    return settings
+
+
+def _proxy_of(merged: KubeConfigMerger, name: str | None) -> str | None:
+    """The `proxy-url` of a cluster in the kubeconfig."""
+    node = merged.config["clusters"].get_with_name(name, safe=True) if name else None
+    return str(node["cluster"]["proxy-url"]) if node and "proxy-url" in node["cluster"] else None
 
 
 def _without_kubeconfig(places: str, *, explicit: bool, namespace: str | None, timeout: float) -> Cluster:
@@ -137,7 +156,7 @@ def of_this_pod(*, timeout: float, folder: Path = SERVICE_ACCOUNT) -> Cluster:
     Raises:
         ConfigurationError: it is no pod, or has no token.
     """
-    settings = client.Configuration()
+    settings = _configuration()
     try:
         InClusterConfigLoader(str(folder / "token"), str(folder / "ca.crt")).load_and_set(settings)
         namespace = (folder / "namespace").read_text(encoding="utf-8").strip()
@@ -158,6 +177,7 @@ def translated(what: str) -> Iterator[None]:
     Raises:
         AccessDenied: who we are may not do it.
         NotFound: it is not there.
+        RequestRefused: the API does not take it.
         ClusterUnreachable: nobody answers, or not as a Kubernetes API would.
     """
     try:
@@ -186,15 +206,21 @@ def _meaning(error: ApiException, what: str) -> PgproofError:
             detail=str(error.reason).partition("\n")[2],
             hint="the kubeconfig may be of another cluster, or older than the certificates of this one",
         )
-    if error.status == _UNAUTHORIZED:
-        return AccessDenied(f"the cluster does not know us: {what}", detail=said, hint="log in to the cluster again")
-    if error.status == _FORBIDDEN:
-        if "is forbidden: User" not in said:  # admission: a quota, Pod Security
-            return AccessDenied(f"the cluster does not allow this: {what}", detail=said)
-        return AccessDenied(f"no right to {what}", detail=said, hint="the Role in docs/kubectl.md has what it takes")
+    if error.status in {_UNAUTHORIZED, _FORBIDDEN}:
+        return _denied(error.status, what, said)
     if error.status == _NOT_FOUND:
         return NotFound(f"not there: {what}", detail=said)
+    if _REFUSALS <= error.status < _SERVER_ERRORS and error.status not in _LATER:
+        return RequestRefused(f"the Kubernetes cluster refuses this: {what}", detail=said)
     return ClusterUnreachable(f"the Kubernetes cluster cannot do this: {what}", detail=said)
+
+
+def _denied(status: int, what: str, said: str) -> AccessDenied:
+    if status == _UNAUTHORIZED:
+        return AccessDenied(f"the cluster does not know us: {what}", detail=said, hint="log in to the cluster again")
+    if "is forbidden: User" not in said:  # admission: a quota, Pod Security
+        return AccessDenied(f"the cluster does not allow this: {what}", detail=said)
+    return AccessDenied(f"no right to {what}", detail=said, hint="the Role in docs/kubectl.md has what it takes")
 
 
 def _message(error: ApiException) -> str:

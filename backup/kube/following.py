@@ -20,6 +20,8 @@ from backup.logs import log
 _PAUSE = 0.5
 _SECOND = len("2026-11-22T08:00:00")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) ")
+_OF_PGPROOF = {"BackoffLimitExceeded", "PodFailurePolicy"}
+"""Reasons for which a Job fails that are no more than its pods' exit codes."""
 _SLOW = 5.0
 _LOST = 60.0
 
@@ -141,10 +143,24 @@ class Follower:
         if job.condition:
             return self._end(job, pods)
         if any(pod.has_a_log for pod in pods[-1:]):
-            self._waiting_since = time.monotonic()
+            self._wait_for_others(pods[-1])
         else:
-            self._wait(pods[-1] if pods else None)
+            self._wait(pods[-1] if pods else None, suspended=job.suspended)
         return None
+
+    def _wait_for_others(self, pod: PodState) -> None:
+        """Tell what keeps a pod running in which pgproof has ended: the Job waits for all of its containers."""
+        if pod.code is None or not pod.others:
+            self._waiting_since = time.monotonic()
+        elif time.monotonic() - self._waiting_since > self._slow and (pod.name, "others") not in self._reasons:
+            self._reasons.add((pod.name, "others"))
+            log.warning(
+                "pgproof has ended, but other containers keep its pod running",
+                pod=pod.name,
+                exit_code=pod.code,
+                containers=", ".join(pod.others),
+                hint="docs/kubernetes.md says how to keep a mesh's sidecar out of these pods",
+            )
 
     def _read_log(self, pod: PodState) -> None:
         """Tell what is new in the log of a pod, until it ends or the line breaks; the rest comes with the next look."""
@@ -177,13 +193,14 @@ class Follower:
         log.warning("the log cannot be shown", pod=pod.name, reason=error.message, hint=error.hint)
         self._told.add(pod.name)
 
-    def _wait(self, pod: PodState | None) -> None:
+    def _wait(self, pod: PodState | None, *, suspended: bool) -> None:
         """Tell why nothing runs yet, once for each reason; give up in the end."""
         waited = time.monotonic() - self._waiting_since
         if waited < self._slow:
             return
         name = pod.name if pod else self._job
-        reason = warning_of(self._cluster, name) or (pod.waits if pod else "") or "the cluster says no reason"
+        reason = warning_of(self._cluster, name) or (pod.waits if pod else "")
+        reason = reason or ("the Job is suspended" if suspended else "the cluster says no reason")
         if (name, reason) not in self._reasons:
             log.warning("waiting for the pod to start", pod=pod.name if pod else None, reason=reason)
             self._reasons.add((name, reason))
@@ -199,6 +216,8 @@ class Follower:
         if job.condition == "Complete":
             return Ended(job=job.name, code=0, said=next((pod.said for pod in reversed(pods) if pod.code == 0), ""))
         codes = [pod for pod in pods if pod.code]
+        if job.reason and job.reason not in _OF_PGPROOF:
+            log.warning("the cluster ended the job", job=job.name, reason=job.reason)
         if not codes:
             raise JobNotRun(
                 f"the cluster ended the job {job.name} without an exit status of pgproof",

@@ -12,7 +12,7 @@ from typing import Any
 from backup.errors import AccessDenied
 from backup.kube.connection import Cluster
 from backup.kube.objects import Object, create, items
-from backup.kube.releases import COMPONENT, OURS, RELEASE, Template
+from backup.kube.releases import COMPONENT, DATABASE, ONLY, OURS, RELEASE, Template
 
 CONTAINER = "pgproof"
 _JOB = "batch.kubernetes.io/job-name"
@@ -25,15 +25,18 @@ class JobState:
     Attributes:
         condition: `Complete` or `Failed` once it has ended.
         reason: of that condition, in the cluster's words.
+        suspended: it waits to be let go, as by a queue.
     """
 
     name: str
     component: str
+    database: str
     created: datetime
     started: datetime | None
     ended: datetime | None
     condition: str | None
     reason: str | None
+    suspended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ class PodState:
         code: exit status of pgproof, once it has ended.
         said: its last words, the outcome of the run.
         waits: why it does not start, in the cluster's words.
+        others: containers that still run beside pgproof, such as a mesh's.
     """
 
     name: str
@@ -52,6 +56,7 @@ class PodState:
     code: int | None
     said: str
     waits: str
+    others: tuple[str, ...] = ()
 
     @property
     def has_a_log(self) -> bool:
@@ -59,14 +64,25 @@ class PodState:
         return self.phase == "Running" or self.code is not None
 
 
+def new_name(template: Template) -> str:
+    """A name for a Job of a template, that no other has."""
+    return f"{template.name}-{token_hex(3)}"
+
+
 def make_job(
-    cluster: Cluster, template: Template, args: Sequence[str] | None = None, *, environ: Mapping[str, str] | None = None
-) -> str:
-    """Make a Job of a template, as `kubectl create job --from` does, and return its name.
+    cluster: Cluster,
+    template: Template,
+    name: str,
+    args: Sequence[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Make a Job of a template, as `kubectl create job --from` does.
 
     Args:
         cluster: where the template is.
         template: what is made a Job of.
+        name: of the Job.
         args: of pgproof, in place of the template's.
         environ: more variables.
     """
@@ -89,7 +105,7 @@ def make_job(
         "kind": "Job",
         "metadata": {
             **spec.get("metadata", {}),
-            "name": f"{template.name}-{token_hex(3)}",
+            "name": name,
             "annotations": {
                 **spec.get("metadata", {}).get("annotations", {}),
                 "cronjob.kubernetes.io/instantiate": "manual",
@@ -98,7 +114,7 @@ def make_job(
         },
         "spec": spec["spec"],
     }
-    return str(create(cluster, "jobs", body)["metadata"]["name"])
+    create(cluster, "jobs", body)
 
 
 def jobs_of(cluster: Cluster, release: str) -> list[JobState]:
@@ -115,11 +131,13 @@ def job_state(job: Object) -> JobState:
     return JobState(
         name=job["metadata"]["name"],
         component=job["metadata"].get("labels", {}).get(COMPONENT, ""),
+        database=job["metadata"].get("labels", {}).get(DATABASE, ONLY),
         created=_moment(job["metadata"]["creationTimestamp"]),
         started=_moment(status["startTime"]) if status.get("startTime") else None,
         ended=_moment(end["lastTransitionTime"]) if end else None,
         condition=end["type"] if end else None,
         reason=(end.get("reason") or end.get("message")) if end else None,
+        suspended=bool(job.get("spec", {}).get("suspend")),
     )
 
 
@@ -149,11 +167,11 @@ def warning_of(cluster: Cluster, name: str) -> str:
 
 def _pod_state(pod: Object) -> PodState:
     status = pod.get("status", {})
-    states: Mapping[str, Any] = {}
-    for each in status.get("containerStatuses", ()):
-        if each["name"] == CONTAINER:
-            states = each.get("state", {})
+    of_all = {each["name"]: each.get("state", {}) for each in status.get("containerStatuses", ())}
+    states: Mapping[str, Any] = of_all.get(CONTAINER, {})
     ended, waiting = states.get("terminated"), states.get("waiting", {})
+    for each in status.get("initContainerStatuses", ()):  # what runs before us may be what waits
+        waiting = each.get("state", {}).get("waiting") or waiting
     unplaced = [each for each in status.get("conditions", ()) if each["type"] == "PodScheduled"]
     reasons = [waiting.get("reason"), waiting.get("message")]
     if not states and unplaced and unplaced[0]["status"] == "False":
@@ -164,6 +182,7 @@ def _pod_state(pod: Object) -> PodState:
         code=int(ended["exitCode"]) if ended else None,
         said=str(ended.get("message", "")) if ended else "",
         waits=": ".join(text for text in reasons if text),
+        others=tuple(name for name, state in of_all.items() if name != CONTAINER and "running" in state),
     )
 
 

@@ -87,7 +87,8 @@ class Webhook:
             raise NotificationFailed(f"{self.name}: {error}", hint=_HINT) from error
 
     def _post(self, trusted: ssl.SSLContext, body: bytes, headers: dict[str, str], *, seconds: float) -> None:
-        agent = {"user-agent": f"pgproof/{__version__}"}
+        # As it is, for little of it is read: what is packed small may be as large as the memory.
+        agent = {"user-agent": f"pgproof/{__version__}", "accept-encoding": "identity"}
         try:
             with (
                 httpx.Client(verify=trusted, headers=agent, timeout=seconds) as client,
@@ -208,7 +209,7 @@ def _beginning(answer: httpx.Response) -> str:
     if answer.is_success:
         return ""
     data = b""
-    for piece in answer.iter_bytes():
+    for piece in answer.iter_raw():
         data += piece
         if len(data) > _SHOWN:
             break

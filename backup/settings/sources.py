@@ -29,6 +29,7 @@ OF_EVERY_COMMAND = frozenset({"PGPROOF_CONFIG", "PGPROOF_JSON", "PGPROOF_TERMINA
 
 _INJECTED = re.compile(r"PGPROOF_(.*_)?(PORT|SERVICE)(_.*)?")
 """Kubernetes adds such names to every container for a Service called pgproof."""
+_LINE_END = "\r\n"
 _LARGEST_SECRET = 1 << 20
 """A file of more bytes is no secret but a mistake (a guess)."""
 
@@ -86,13 +87,18 @@ def read_environment(environ: Mapping[str, str], found: Found, wanted: Iterable[
                 continue
             _add_secret(FilePath(environ[in_file]), leaf.path, from_variable(in_file), found)
         elif environ.get(plain):
-            found.add(leaf.path, environ[plain], from_variable(plain))
+            found.add(leaf.path, _plain(leaf, environ[plain]), from_variable(plain))
 
 
 def read_ambient(environ: Mapping[str, str], env: Env) -> tuple[str, Origin] | None:
     """What somebody else's variable says that is honoured for a leaf."""
     name = next((name for name in env.ambient if environ.get(name)), None)
-    return (environ[name], from_variable(name)) if name else None
+    return (environ[name].rstrip(_LINE_END), from_variable(name)) if name else None
+
+
+def _plain(leaf: Leaf, text: str) -> str:
+    """A variable's text. A secret often comes from a file, by `kubectl create secret --from-file`, with its newline."""
+    return text.rstrip(_LINE_END) if leaf.secret else text
 
 
 def unknown_variables(environ: Mapping[str, str], more_known: Callable[[], Collection[str]]) -> list[str]:
@@ -208,7 +214,7 @@ def _add_secret(file: FilePath, path: Path, origin: Origin, found: Found) -> Non
     except UnicodeDecodeError:
         found.refuse(origin, f"{os.fspath(file)} is not text")
         return
-    text = text.rstrip("\r\n")
+    text = text.rstrip(_LINE_END)
     if not text or len(data) > _LARGEST_SECRET:
         found.refuse(origin, f"{os.fspath(file)} is {'empty' if not text else 'too large for a secret'}")
         return

@@ -169,7 +169,7 @@ def test_an_api_that_nobody_reaches_is_told(pod: Pod, proxy: Proxy) -> None:
     assert "Connection refused" in (failure.detail or "")
 
 
-@pytest.mark.parametrize("status", [409, 429, 500, 503])
+@pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_cluster_that_cannot_is_told(pod: Pod, status: int) -> None:
     pod.cluster[EVENTS] << kmock.KubernetesError(status=status, reason="Why", message="not now")
     failure = refusal(pod)

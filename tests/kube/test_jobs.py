@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backup.kube.connection import Cluster, from_kubeconfig
-from backup.kube.jobs import job_state, jobs_of, make_job, pods_of, pods_of_release, warning_of
+from backup.kube.jobs import job_state, jobs_of, make_job, new_name, pods_of, pods_of_release, warning_of
 from backup.kube.releases import Template, choose, templates_of
 from tests.kube.api_server import Answer, Api, Object, running_api
 
@@ -58,7 +58,8 @@ def template(cluster: Cluster) -> Template:
 class TestMaking:
     def test_a_job_is_what_kubectl_makes_of_a_cronjob(self, api: Api, cluster: Cluster, template: Template) -> None:
         """As `kubectl create job --from` does, field by field, also those that our client does not know."""
-        name = make_job(cluster, template)
+        name = new_name(template)
+        make_job(cluster, template, name)
         made = api.objects["jobs", name]
         assert name.startswith("shop-backup-")
         assert (made["apiVersion"], made["kind"], made["spec"]) == ("batch/v1", "Job", TEMPLATE["spec"])
@@ -69,13 +70,14 @@ class TestMaking:
         owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "shop-backup", "uid": uid, "controller": True}
         assert metadata["ownerReferences"] == [owner]
 
-    def test_each_job_has_a_name_of_its_own(self, cluster: Cluster, template: Template) -> None:
-        assert len({make_job(cluster, template) for _ in range(5)}) == 5
+    def test_each_job_has_a_name_of_its_own(self, template: Template) -> None:
+        assert len({new_name(template) for _ in range(5)}) == 5
 
     def test_arguments_and_variables_are_those_of_pgproof_alone(
         self, api: Api, cluster: Cluster, template: Template
     ) -> None:
-        name = make_job(cluster, template, ["restore", "latest"], environ={"C": "3"})
+        name = new_name(template)
+        make_job(cluster, template, name, ["restore", "latest"], environ={"C": "3"})
         expected = copy.deepcopy(TEMPLATE["spec"])
         expected["template"]["spec"]["containers"][1]["args"] = ["restore", "latest"]
         expected["template"]["spec"]["containers"][1]["env"].append({"name": "C", "value": "3"})
@@ -85,7 +87,9 @@ class TestMaking:
     def test_a_template_without_labels_arguments_or_variables_will_do(self, api: Api, cluster: Cluster) -> None:
         bare = {"spec": {"template": {"spec": {"containers": [{"name": "pgproof"}]}}}}
         api.objects["cronjobs", "shop-backup"]["spec"]["jobTemplate"] = bare
-        name = make_job(cluster, choose(templates_of(cluster, None), "backup", None))
+        template = choose(templates_of(cluster, None), "backup", None)
+        name = new_name(template)
+        make_job(cluster, template, name)
         assert api.objects["jobs", name]["spec"] == bare["spec"]
 
 

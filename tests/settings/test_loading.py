@@ -122,6 +122,14 @@ class TestSecretsInFiles:
         yaml.write_text("database: {url_file: url}\n")
         assert load({}, {}, file=yaml).database.conninfo == "postgresql://h/d"
 
+    def test_the_newline_of_the_file_that_a_variable_was_made_of_is_no_part_of_a_secret(self) -> None:
+        environ = {"PGPROOF_DATABASE_URL": "postgresql://h/shop\n", "PGPROOF_WEBHOOK_URL": "https://h/x\r\n"}
+        settings = load({}, environ)
+        assert settings.database.conninfo == "postgresql://h/shop"
+        assert settings.notify.webhook.url is not None
+        assert settings.notify.webhook.url.get_secret_value() == "https://h/x"
+        assert load({}, {"DATABASE_URL": "postgresql://h/shop\n"}).database.conninfo == "postgresql://h/shop"
+
     def test_every_secret_has_both_forms(self, tmp_path: Path) -> None:
         values = {"PGPROOF_WEBHOOK_URL": "https://hooks.test/T0", "PGPROOF_WEBHOOK_SECRET": f"whsec_{'c2VjcmV0' * 4}"}
         environ = {"PGPROOF_STORE": "s3://bucket"}

@@ -23,8 +23,8 @@ from backup.kube.objects import log_lines
 @start_within_option
 def logs(call: Call, *, job: str | None, follow: bool, start_within: int) -> None:
     """Show what a Job of the release has printed; without JOB, the newest one."""
-    release = call.templates()[0].release
-    names = [each.name for each in jobs_of(call.cluster, release)]
+    release = call.chosen()[0].release
+    names = [each.name for each in jobs_of(call.cluster, release) if call.database in {None, each.database}]
     wanted = job.removeprefix("job/") if job else next(iter(names), None)
     if wanted not in names or wanted is None:
         raise NotFound(

@@ -45,6 +45,14 @@ class Call:
         """The one that makes backups or restores of the database that is meant. Raises what `choose` raises too."""
         return choose(self.templates(), component, self.database)
 
+    def chosen(self) -> list[Template]:
+        """Those of the database that was named, or of all. Raises what `choose` raises too."""
+        templates = self.templates()
+        if self.database is None:
+            return templates
+        choose(templates, "backup", self.database)
+        return [each for each in templates if each.database == self.database]
+
     def emit(self, result: object, view: View) -> None:
         """Print a result on stdout."""
         if self.json:

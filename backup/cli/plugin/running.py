@@ -11,9 +11,9 @@ import click
 from backup.cli.options import option
 from backup.cli.output import Fields, write
 from backup.cli.plugin.options import Call
-from backup.errors import Interrupted, NotFound, PgproofError
+from backup.errors import ClusterUnreachable, Interrupted, NotFound, PgproofError
 from backup.kube.following import Ended, Follower
-from backup.kube.jobs import make_job
+from backup.kube.jobs import make_job, new_name
 from backup.kube.objects import delete
 from backup.kube.releases import Component
 from backup.logs import log
@@ -39,12 +39,11 @@ def run_job(call: Call, component: Component, args: Sequence[str] | None, *, det
     Its log goes to stderr, its outcome to stdout, and its exit code becomes ours.
     """
     template = call.template(component)
-    job = ""
+    job = new_name(template)
     try:
-        with undisturbed():  # a signal must not lose the name of a Job that was made
-            job = make_job(call.cluster, template, args)
-    except Interrupted as stop:
-        stop.hint = _goes_on(call, job)
+        make_job(call.cluster, template, job, args)
+    except (Interrupted, ClusterUnreachable) as error:  # the cluster may have heard us all the same
+        error.hint = f"if it was made, {_goes_on(call, job)}"
         raise
     if detach:
         call.emit({"job": job, "namespace": call.cluster.namespace}, job)
@@ -74,15 +73,13 @@ def ask(call: Call, args: Sequence[str]) -> None:
     # Events as JSON, one a line: so they can be told from the result, with which they share the pod's log.
     environ = {"PGPROOF_LOG_FORMAT": "json"}
     lines: list[str] = []
-    job = ""
+    job = new_name(template)
     try:
-        with undisturbed():  # a signal must not leave a Job behind whose name we never learned
-            job = make_job(call.cluster, template, args, environ=environ)
+        make_job(call.cluster, template, job, args, environ=environ)
         ended = Follower(call.cluster, job, lines.append, start_within=_ASK_WITHIN).follow()
     finally:
-        if job:
-            with undisturbed():
-                _take_away(call, job)
+        with undisturbed():
+            _take_away(call, job)
     _print(ended, lines)
     click.get_current_context().exit(ended.code)
 

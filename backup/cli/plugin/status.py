@@ -15,11 +15,12 @@ _NOTHING = PodState(name="", phase="", code=None, said="", waits="")
 @plugin_command("status")
 def status(call: Call) -> None:
     """Show the schedules of a release, and how its last Jobs ended."""
-    templates = call.templates()
+    templates = call.chosen()
     release = templates[0].release
     pods = pods_of_release(call.cluster, release)
     backups = [each for each in templates if each.component == "backup"]
-    jobs = [(job, pods.get(job.name, _NOTHING)) for job in jobs_of(call.cluster, release)]
+    found = [job for job in jobs_of(call.cluster, release) if call.database in {None, job.database}]
+    jobs = [(job, pods.get(job.name, _NOTHING)) for job in found]
     call.emit(
         {
             "release": release,
