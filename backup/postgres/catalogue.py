@@ -172,7 +172,7 @@ ROUTINES = {
 }
 
 TYPES = {
-    "type": f"""SELECT t.oid::regtype::text, concat_ws(' | ', t.typtype,
+    "type": f"""SELECT format('%I.%I', n.nspname, t.typname), concat_ws(' | ', t.typtype,
             'labels ' || (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
                 FROM pg_enum WHERE enumtypid = t.oid),
             'of ' || nullif(t.typbasetype, 0)::regtype || ' ' || t.typtypmod, 'default ' || t.typdefault,
@@ -250,7 +250,7 @@ WHOLE = {
             UNION ALL SELECT 'routine', p.oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
                 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
                 WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}
-            UNION ALL SELECT 'type', t.oid::regtype::text, coalesce(typacl, acldefault('T', typowner))
+            UNION ALL SELECT 'type', format('%I.%I', n.nspname, t.typname), coalesce(typacl, acldefault('T', typowner))
                 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
                 WHERE {_USER_SCHEMA} AND typelem = 0 AND {_own("pg_type", "t")}
             UNION ALL SELECT 'language', quote_ident(lanname), lanacl FROM pg_language WHERE lanacl IS NOT NULL
@@ -270,7 +270,7 @@ WHOLE = {
             UNION ALL SELECT 'routine', p.oid::regprocedure::text, proowner
                 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
                 WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}
-            UNION ALL SELECT 'type', t.oid::regtype::text, typowner
+            UNION ALL SELECT 'type', format('%I.%I', n.nspname, t.typname), typowner
                 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
                 WHERE {_USER_SCHEMA} AND typelem = 0 AND typtype <> 'm' AND {_own("pg_type", "t")}
             UNION ALL SELECT 'operator', o.oid::regoperator::text, oprowner

@@ -218,8 +218,8 @@ class _DumpStream(_WholeOutput):
             self._snapshot = None
             if rewritten:
                 raise DumpFailed(
-                    f"{', '.join(rewritten)}: truncated or rewritten while the dump began, its rows are not in the"
-                    " snapshot",
+                    f"{', '.join(rewritten)}: truncated, rewritten or replaced while the dump began, its rows are"
+                    " not in the snapshot",
                     hint="run it again; where this happens often, move the schedule away from that job",
                 )
             if self._locked:

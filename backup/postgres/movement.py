@@ -13,8 +13,13 @@ from backup.domain.proof import Fact
 from backup.postgres.connection import Connection
 from backup.postgres.queries import read_query
 
-_NAMED_AFTER = {"routine": ("acl", "owner", "comment"), "type": ("acl", "owner", "comment"), "index": ("comment",)}
-"""Kinds whose names hold that of another object: without it they cannot be told either."""
+_CONCERNED = {
+    "relation": ("constraint", "not null constraint", "trigger", "rule", "policy", "index", "view", "sequence"),
+    "type": ("type", "column", "routine"),
+}
+"""Kinds of facts that tell the name of another object as it is now; of the rest each tells itself."""
+_NAMED_AFTER = ("acl", "owner", "comment")
+"""Kinds of facts that are about an object that may be gone."""
 
 
 class Shape(NamedTuple):
@@ -50,8 +55,8 @@ def moved_kinds(then: Versions, now: Versions) -> dict[Fact, str]:
     for key, version in then.items():
         kind, why = key[0], f"a {key[0]} was changed while the dump was made"
         if now.get(key) != version:
-            found[Fact(kind, "")] = why
-            found |= {Fact(other, ""): why for other in _NAMED_AFTER.get(kind, ()) if key not in now}
+            kinds = (*_CONCERNED.get(kind, (kind,)), *(() if key in now else _NAMED_AFTER))
+            found |= {Fact(each, ""): why for each in kinds}
     return found
 
 

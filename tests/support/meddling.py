@@ -25,12 +25,14 @@ class MeddlingEngine:
     Attributes:
         snapshot_taken: nothing is started yet.
         begun: pg_dump was started, and nothing of it is read.
+        locked: its first bytes were read: it has its locks, and the proof has just begun.
         ended: all of the dump was read, and the proof perhaps not begun.
     """
 
     engine: PgDumpEngine
     snapshot_taken: Callable[[], None] = nothing
     begun: Callable[[], None] = nothing
+    locked: Callable[[], None] = nothing
     ended: Callable[[], None] = nothing
 
     @property
@@ -52,5 +54,19 @@ class MeddlingEngine:
     def _open(self, part: PartSource) -> Iterator[ByteReader]:
         with part.open() as reader:
             self.begun()
-            yield reader
+            yield _Meddled(reader, self.locked)
         self.ended()
+
+
+class _Meddled:
+    """A reader that calls back after the first bytes."""
+
+    def __init__(self, reader: ByteReader, call: Callable[[], None]) -> None:
+        self._reader = reader
+        self._call = call
+
+    def read(self, size: int, /) -> bytes:
+        data = self._reader.read(size)
+        call, self._call = self._call, nothing
+        call()
+        return data

@@ -3,6 +3,9 @@
 SELECT 'routine', p.oid::bigint, p.xmin::text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+UNION ALL SELECT 'relation', c.oid::bigint, format('%I.%I', n.nspname, c.relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 UNION ALL SELECT 'trigger', t.oid::bigint, t.xmin::text FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
 UNION ALL SELECT 'index', i.indexrelid::bigint, c.relname || ' ' || i.xmin
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
