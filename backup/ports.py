@@ -140,6 +140,8 @@ class RestoreChoice:
         tables: only rows of these, `table` or `schema.table`; empty for all.
         whole_schema: of the other tables all but the rows comes back too: indexes, keys, triggers.
         in_place: replace the objects of the database that the address names.
+        replace: the new database is to take the place of the one that the address names; that is only made sure.
+        disconnect: where `replace`, sessions of others in that one will be ended.
         owner, privileges: whether owners and grants come back.
         jobs: connections that build indexes and constraints.
     """
@@ -148,6 +150,8 @@ class RestoreChoice:
     tables: tuple[str, ...] = ()
     whole_schema: bool = False
     in_place: bool = False
+    replace: bool = False
+    disconnect: bool = False
     owner: bool = True
     privileges: bool = True
     jobs: int = 1
@@ -155,7 +159,10 @@ class RestoreChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePlan:
-    """What a restore would do, for people: steps in order, and what is left out and why."""
+    """What a restore would do, for people: steps in order, and what is left out and why.
+
+    `database`: the one that is made, or that is overwritten or replaced.
+    """
 
     database: str
     server: str
@@ -183,6 +190,23 @@ class RestoreReport:
     whole_schema: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swapped:
+    """Databases that changed names.
+
+    Attributes:
+        database: the name that the restored one has.
+        replaced: the name that the one has which had that.
+        swap_back: the line for a shell that undoes it.
+        drop: the statement that drops the old one, for later.
+    """
+
+    database: str
+    replaced: str
+    swap_back: str
+    drop: str
+
+
 OpenDump = Callable[[], AbstractContextManager[ByteReader]]
 """Opens the dump of a backup, decoded and checked, from its start; may be called more than once."""
 
@@ -201,6 +225,14 @@ class Restorer(Protocol):
 
         Raises RestoreFailed, IntegrityFailed (what `open_dump`'s reader raises), NotFound (no such table),
         UsageError (the database exists), ConfigurationError (no client), AccessDenied, DatabaseUnreachable.
+        """
+
+    def swap(self, restored: str, replaced: str, /, *, disconnect: bool) -> Swapped:
+        """Give a restored database the name and the properties of the one that the address names, in one step.
+
+        That one is called `replaced` then, and else as it was. `disconnect`: sessions of others in it are ended.
+
+        Raises RestoreFailed (sessions of others in it), AccessDenied, DatabaseUnreachable: it was not done.
         """
 
     def look(self, database: str, mode: Mode, /, *, within: float) -> Proof:

@@ -26,11 +26,37 @@ class Wanted:
     into: str | None = None
     tables: tuple[str, ...] = ()
     in_place: bool = False
+    replace: bool = False
+    disconnect: bool = False
     confirm: str | None = None
     no_safety_backup: bool = False
     no_owner: bool = False
     no_privileges: bool = False
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """Keys that exclude each other; or one that says nothing without any of `needed`."""
+
+    keys: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+
+
+def contradiction(wanted: Wanted) -> Contradiction | None:
+    """What of a restore cannot be wanted together, if there is something."""
+    places = {"into": bool(wanted.into), "in-place": wanted.in_place, "replace": wanted.replace}
+    given = tuple(key for key, is_given in places.items() if is_given)
+    if len(given) > 1:
+        return Contradiction(keys=given)
+    if wanted.replace and wanted.tables:
+        return Contradiction(keys=("table", "replace"))
+    if wanted.disconnect and not wanted.replace:
+        return Contradiction(keys=("disconnect",), needed=("replace",))
+    stray = "confirm" if wanted.confirm else "no-safety-backup" if wanted.no_safety_backup else None
+    if stray and not (wanted.in_place or wanted.replace):
+        return Contradiction(keys=(stray,), needed=("in-place", "replace"))
+    return None
 
 
 def read_request(folder: Path, *, now: datetime) -> Wanted:
@@ -48,6 +74,8 @@ def read_request(folder: Path, *, now: datetime) -> Wanted:
         into=values.pop("into", None),
         tables=tuple(name for piece in values.pop("table", "").split(",") if (name := piece.strip())),
         in_place=flags["in-place"],
+        replace=flags["replace"],
+        disconnect=flags["disconnect"],
         confirm=values.pop("confirm", None),
         no_safety_backup=flags["no-safety-backup"],
         no_owner=flags["no-owner"],
@@ -58,7 +86,7 @@ def read_request(folder: Path, *, now: datetime) -> Wanted:
     return wanted
 
 
-_FLAGS = ("in-place", "no-safety-backup", "no-owner", "no-privileges", "dry-run")
+_FLAGS = ("in-place", "replace", "disconnect", "no-safety-backup", "no-owner", "no-privileges", "dry-run")
 KEYS = ("backup", "into", "table", "confirm", "until", *_FLAGS)
 """What a request may say."""
 
@@ -98,20 +126,21 @@ def _check(folder: Path, wanted: Wanted, *, until: str | None, now: datetime) ->
             f"the restore request in {folder} was good until {_show(end)}; it is {_show(now)}",
             hint=f'if it is wanted again, set until to a time to come, such as "{_show(now + timedelta(hours=1))}"',
         )
-    if wanted.in_place:
+    if wanted.in_place or wanted.replace:
         missing = _missing(wanted, end, named=isinstance(reference, BackupId), now=now)
         if missing:
             raise ConfigurationError(
                 "a restore request that overwrites a database must say which backup, which database, and until when",
                 detail="\n".join(missing),
             )
-        if wanted.into:
-            raise ConfigurationError("into and in-place in the restore request exclude each other")
-    elif stray := "confirm" if wanted.confirm else "no-safety-backup" if wanted.no_safety_backup else None:
+    wrong = contradiction(wanted)
+    if wrong and wrong.needed:
         raise ConfigurationError(
-            f"{stray} in the restore request goes with in-place, and without it nothing is overwritten",
-            hint=f'empty {stray}, or set in-place to "true"',
+            f"{wrong.keys[0]} in the restore request goes with {' or '.join(wrong.needed)}, and says nothing without",
+            hint=f'empty {wrong.keys[0]}, or set {wrong.needed[0]} to "true"',
         )
+    if wrong:
+        raise ConfigurationError(f"{' and '.join(wrong.keys)} in the restore request exclude each other")
 
 
 def _missing(wanted: Wanted, end: datetime | None, *, named: bool, now: datetime) -> list[str]:

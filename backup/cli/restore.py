@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +13,22 @@ from backup.bootstrap import make_restorer, now
 from backup.cli.announcing import Announcement, announced
 from backup.cli.backup import run_backup, told
 from backup.cli.options import Invocation, command
-from backup.cli.output import Fields, View
+from backup.cli.output import Fields, View, jsonable
 from backup.cli.progress import progress
 from backup.cli.request import Wanted, read_request
 from backup.cli.restore_options import refuse_contradictions, refuse_two_sources, restore_options
 from backup.cli.targets import find_backup
-from backup.domain.comparison import Comparison
+from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
-from backup.errors import ConfigurationError, ProofMismatch, UsageError
+from backup.errors import ConfigurationError, UsageError
 from backup.logs import hide, log
-from backup.ports import RestoreChoice, RestorePlan, RestoreReport
+from backup.ports import RestoreChoice, RestorePlan, RestoreReport, Swapped
 from backup.settings.model import passwords
-from backup.workflow.restore import plan_restore, prove
+from backup.workflow.restore import differing, plan_restore, prove, refuse_unproven, staying, swap
 from backup.workflow.restore import restore as restore_backup
 
 _NAME_BYTES = 63
-_MOST_SHOWN = 20
 
 
 @command("restore")
@@ -65,35 +66,51 @@ def _restore(
     """Do it, or say what would be done; what is printed of it, for programs and for people."""
     found, store = find_backup(invocation, wanted.backup)
     announcement.target = found.target
+    moment = BackupId.at(now())
+    settings = invocation.settings
     choice = RestoreChoice(
-        into=wanted.into or database_beside(found, "restored"),
+        into=_beside(found.database.name, "replacing", moment)
+        if wanted.replace
+        else wanted.into or database_beside(found, "restored"),
         tables=wanted.tables,
         in_place=wanted.in_place,
+        replace=wanted.replace,
+        disconnect=wanted.disconnect,
         owner=not wanted.no_owner,
         privileges=not wanted.no_privileges,
-        jobs=invocation.settings.restore.jobs,
+        jobs=settings.restore.jobs,
     )
-    restorer = make_restorer(invocation.settings, address=target_url)
-    if wanted.dry_run or wanted.in_place:
+    if wanted.replace and settings.restore.proof:
+        refuse_unproven(found)
+    restorer = make_restorer(settings, address=target_url)
+    replaced = ""
+    if wanted.dry_run or wanted.in_place or wanted.replace:
         plan = plan_restore(found, store, restorer, choice)
         if wanted.dry_run:
             told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
             return plan, [_planned(found, plan), told_steps]
         _confirmed(plan.database, wanted.confirm)
+        replaced = _beside(plan.database, "replaced", moment)
         if not wanted.no_safety_backup:
             _make_safe(invocation, found, target_url)
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
-    settings = invocation.settings
-    proof = None
-    if settings.restore.proof:
-        proof = prove(found, store, restorer, report, within=settings.proof.timeout)
-    told_proof = proof.text if proof else "the backup has no proof" if settings.restore.proof else "not compared"
-    announcement.text = f"{told_restore(found, report).partition(chr(10))[0]}; {told_proof}"
-    announcement.facts["restore"] = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
-    if proof and not proof.proves:
-        raise _differing(report, proof)
-    return announcement.facts["restore"], f"{told_restore(found, report)}\n{told_proof}"
+    swapped = None
+    with staying(report) if wanted.replace else nullcontext():
+        within = settings.proof.timeout if settings.restore.proof else None
+        proof = prove(found, store, restorer, report, within=within) if within is not None else None
+        told_proof = proof.text if proof else "not compared" if within is None else "the backup has no proof"
+        facts = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
+        announcement.facts["restore"] = facts
+        if wanted.replace:
+            swapped = swap(restorer, report, proof, replaced=replaced, disconnect=wanted.disconnect)
+            facts |= jsonable(swapped)
+        elif proof and not proof.proves:
+            raise differing(report, proof)
+    lines = [told_restore(found, report), told_proof, *(_told_swap(swapped) if swapped else ())]
+    short = f"{lines[0].partition(chr(10))[0]}; {told_proof}"
+    announcement.text = f"{short}; it is {swapped.database} now" if swapped else short
+    return facts, "\n".join(lines)
 
 
 def read_address(file: Path, given: str | None, option: str) -> str:
@@ -113,15 +130,19 @@ def read_address(file: Path, given: str | None, option: str) -> str:
 
 def database_beside(backup: Manifest, what: str) -> str:
     """A name for a database that a backup is restored into: `<database>_<what>_<id>`, cut to what PostgreSQL takes."""
-    tail = f"_{what}_{backup.id}".lower()
-    return backup.database.name.encode()[: _NAME_BYTES - len(tail)].decode(errors="ignore") + tail
+    return _beside(backup.database.name, what, backup.id)
+
+
+def _beside(name: str, what: str, mark: object) -> str:
+    tail = f"_{what}_{mark}".lower()
+    return name.encode()[: _NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
 def _confirmed(database: str, confirm: str | None) -> None:
     if confirm != database:
         said = f"--confirm says {confirm}" if confirm else "there is no --confirm"
         raise UsageError(
-            f"this overwrites the database {database}, but {said}",
+            f"this would put the backup in the place of the database {database}, but {said}",
             hint=f"--confirm {database}, if that is what you want",
         )
 
@@ -135,16 +156,6 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
         )
     made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
     log.info("safety backup made", id=made.id, told=told(made))
-
-
-def _differing(report: RestoreReport, proof: Comparison) -> ProofMismatch:
-    lines = [each.text for each in proof.differences if not each.noted]
-    more = len(lines) - _MOST_SHOWN
-    return ProofMismatch(
-        f"{report.database} is restored, but it is not what the backup's snapshot held: {proof.text}",
-        detail="\n".join([*lines[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]),
-        hint="look at these before you use it, or restore another backup",
-    )
 
 
 def _planned(backup: Manifest, plan: RestorePlan) -> Fields:
@@ -165,6 +176,12 @@ def told_restore(backup: Manifest, report: RestoreReport) -> str:
     phases = ", ".join(f"{name} {show_seconds(seconds)}" for name, seconds in report.seconds.items())
     lines = [f"{backup.id} restored into {report.database} in {show_seconds(total)} ({phases})"]
     return "\n".join([*lines, *(f"note: {note}" for note in report.notes)])
+
+
+def _told_swap(swapped: Swapped) -> Iterator[str]:
+    yield f"it is {swapped.database} now; what had that name is kept as {swapped.replaced}"
+    yield f"to swap back: {swapped.swap_back}"
+    yield f"when you are sure: {swapped.drop}"
 
 
 def _jsonable(report: RestoreReport) -> dict[str, object]:

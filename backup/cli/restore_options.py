@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from backup.cli.options import option, setting_option
-from backup.cli.request import Wanted
+from backup.cli.request import Wanted, contradiction
 from backup.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,22 +63,34 @@ _OPTIONS = (
         help="File with that address.",
     ),
     option(
+        "--replace",
+        is_flag=True,
+        envvar="PGPROOF_RESTORE_REPLACE",
+        help="Restore beside the database, compare, then swap the names; the old one is kept. Needs --confirm.",
+    ),
+    option(
+        "--disconnect",
+        is_flag=True,
+        envvar="PGPROOF_RESTORE_DISCONNECT",
+        help="End the sessions of others in the database that --replace replaces, for the moment of the swap.",
+    ),
+    option(
         "--in-place",
         is_flag=True,
         envvar="PGPROOF_RESTORE_IN_PLACE",
-        help="Replace what is in the database, in one transaction. Needs --confirm.",
+        help="Overwrite what is in the database, in one transaction. Needs --confirm.",
     ),
     option(
         "--confirm",
         metavar="DATABASE",
         envvar="PGPROOF_RESTORE_CONFIRM",
-        help="Name of the database that is overwritten.",
+        help="Name of the database that is replaced or overwritten.",
     ),
     option(
         "--no-safety-backup",
         is_flag=True,
         envvar="PGPROOF_RESTORE_NO_SAFETY_BACKUP",
-        help="Do not back up what --in-place overwrites.",
+        help="Do not first back up what --replace or --in-place is about to replace.",
     ),
     option(
         "--no-owner",
@@ -121,11 +133,13 @@ def refuse_two_sources(said: Mapping[str, object], request: Path | None) -> None
 
 def refuse_contradictions(wanted: Wanted) -> None:
     """Refuse what excludes each other, and what says nothing without another option."""
-    if wanted.in_place and wanted.into:
-        raise UsageError("--into and --in-place exclude each other")
-    stray = "--confirm" if wanted.confirm else "--no-safety-backup" if wanted.no_safety_backup else None
-    if stray and not wanted.in_place:
+    wrong = contradiction(wanted)
+    if wrong is None:
+        return
+    options, needed = [f"--{key}" for key in wrong.keys], [f"--{key}" for key in wrong.needed]
+    if needed:
         raise UsageError(
-            f"{stray} goes with --in-place, and without it nothing is overwritten",
-            hint=f"leave out {stray}, or give --in-place too",
+            f"{options[0]} goes with {' or '.join(needed)}, and says nothing without",
+            hint=f"leave out {options[0]}, or give {' or '.join(needed)} too",
         )
+    raise UsageError(f"{' and '.join(options)} exclude each other")

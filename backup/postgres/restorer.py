@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from backup.domain.manifest import Manifest
 from backup.domain.proof import OF_DATABASE, OWNERS, PRIVILEGES, Mode, Proof
+from backup.domain.sql import quote_identifier
 from backup.domain.toc import droppable, index_steps, loaded_tables
+from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, Interrupted
 from backup.logs import log
-from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport
+from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport, Swapped
 from backup.postgres.address import Address
 from backup.postgres.archive import read_through
 from backup.postgres.clients import Client, choose
@@ -23,7 +25,8 @@ from backup.postgres.prover import take_proof
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
 from backup.postgres.rights import apply_together, attempt, database_owner
 from backup.postgres.session import settle
-from backup.postgres.snapshot import read_database
+from backup.postgres.snapshot import one_row, read_database
+from backup.postgres.swap import Exchange, by_psql, ending, exchange, refuse_swap
 from backup.stream.readers import ByteReader
 
 
@@ -40,7 +43,7 @@ class PostgresRestorer:
         """What a restore would do; changes nothing."""
         with self._prepare(backup, open_dump, choice) as job:
             return RestorePlan(
-                database=job.database,
+                database=self._replaced() if choice.replace else job.database,
                 server=job.destination.version,
                 client=job.archive.client.version,
                 steps=tuple(_steps(job)),
@@ -62,21 +65,42 @@ class PostgresRestorer:
             whole_schema=choice.whole_schema or job.chosen is None,
         )
 
+    def swap(self, restored: str, replaced: str, *, disconnect: bool) -> Swapped:
+        """Give a restored database the name and the properties of the one that the address names."""
+        names = Exchange(restored=restored, database=self._replaced(), kept=replaced, disconnect=disconnect)
+        with self._beside(names.database) as connection:
+            address = self.address.direct()
+            by_hand = by_psql(names.statements, address, connection)
+            exchange(connection, names, partial(self._beside, names.database), by_hand=by_hand)
+            back = f"{ending(names.database)} {names.back}" if disconnect else names.back
+            return Swapped(
+                database=names.database,
+                replaced=replaced,
+                swap_back=by_psql(back, address, connection),
+                drop=f"DROP DATABASE {quote_identifier(replaced)};",
+            )
+
     def look(self, database: str, mode: Mode, *, within: float) -> Proof:
         """What a database holds now."""
         address = self.address.direct().with_database(database)
-        with connect(address, connect_timeout=self.options.connect_timeout) as connection:
-            settle(connection)
-            version = read_database(connection).server_version
-            return take_proof(connection, mode, server_version=version, seconds=within)
+        try:
+            with connect(address, connect_timeout=self.options.connect_timeout) as connection:
+                settle(connection)
+                version = read_database(connection).server_version
+                return take_proof(connection, mode, server_version=version, seconds=within)
+        except DatabaseUnreachable as error:
+            if signal := _signal_behind(error):
+                raise signal from None
+            raise
 
     def read_through(self, backup: Manifest, dump: ByteReader) -> None:
         """Let pg_restore read all of a dump, to nowhere."""
         client = choose(self.clients, server=0, archive=backup.tool.major)
         read_through(client, dump, self.address.environment(self.environ))
 
-    def _prepare(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> AbstractContextManager[Job]:
-        return prepare_job(
+    @contextmanager
+    def _prepare(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> Iterator[Job]:
+        with prepare_job(
             backup,
             open_dump,
             choice,
@@ -84,7 +108,38 @@ class PostgresRestorer:
             clients=self.clients,
             environ=self.environ,
             options=self.options,
-        )
+        ) as job:
+            if choice.replace:
+                replaced, (ours,) = self._replaced(), one_row(job.connection, "SELECT pg_backend_pid()")
+                with self._beside(replaced) as connection:
+                    refuse_swap(connection, replaced, job.destination, disconnect=choice.disconnect, ours=[ours])
+            yield job
+
+    def _replaced(self) -> str:
+        """The name of the database that the address names."""
+        named = self.address.database or self.environ.get("PGDATABASE")
+        if named and "service" not in self.address.keywords:
+            return named
+        with connect(self.address.direct(), connect_timeout=self.options.connect_timeout) as connection:
+            return connection.info.dbname
+
+    @contextmanager
+    def _beside(self, database: str) -> Iterator[Connection]:
+        """Connect to another database than this one of the same server, for its name is to be changed."""
+        places = [name for name in (self.options.maintenance_database, "template1") if name != database]
+        with ExitStack() as stack:
+            for place in places:
+                with suppress(DatabaseMissing, AccessDenied):
+                    address = self.address.direct().with_database(place)
+                    connection = stack.enter_context(connect(address, connect_timeout=self.options.connect_timeout))
+                    break
+            else:
+                raise AccessDenied(
+                    f"to rename {database}, a connection to another database is needed; none to {' or '.join(places)}",
+                    hint="name one that this role may connect to in PGPROOF_MAINTENANCE_DB",
+                )
+            settle(connection)
+            yield connection
 
     def _fill_new(self, job: Job, seconds: dict[str, float]) -> Iterator[str]:
         place, passing = job.connection.info.dbname, passing_name(job.choice.into)
@@ -154,6 +209,14 @@ class PostgresRestorer:
         )
 
 
+def _signal_behind(error: BaseException) -> Interrupted | None:
+    """The signal that met a query: psycopg then fails to undo the transaction, and says that the line is of no use."""
+    behind: BaseException | None = error
+    while behind and not isinstance(behind, Interrupted):
+        behind = behind.__cause__ or behind.__context__
+    return behind if isinstance(behind, Interrupted) else None
+
+
 def _left_out(job: Job, late_notes: Sequence[str]) -> frozenset[str]:
     """Kinds of facts that cannot be as they were: not wanted, not ours to set, or refused by the server."""
     choice, ours = job.choice, not job.destination.superuser
@@ -183,6 +246,8 @@ def _list_option(job: Job, step: frozenset[int] | None = None) -> list[str]:
 
 def _next_owner(job: Job) -> str | None:
     """The database's former owner, where it is not who restores and where we may make it the owner."""
+    if job.choice.replace and not job.destination.superuser:  # it gets its owner with its name
+        return None
     owner = database_owner(job.entries) if job.choice.owner else None
     may = job.destination.superuser or owner in job.destination.settable
     return owner if owner != job.destination.user and may else None
@@ -197,6 +262,9 @@ def _steps(job: Job) -> Iterator[str]:
         yield f"create a database like the source, named {job.database} when it is done"
         yield f"load {what} with {client}, streamed from the store"
         yield f"build indexes and constraints with {job.choice.jobs if job.archive.head else 1} connections"
+    if job.choice.replace:
+        yield "compare it with the proof, and where it is the same, give it the name of the one that is there"
+        yield "keep that one under another name" + ", sessions in it are ended" * job.choice.disconnect
     if job.rights.afterwards:
         yield f"set {len(job.rights.afterwards)} owners and grants"
 

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from backup.domain.comparison import Comparison, Scope, compare
-from backup.domain.manifest import Manifest, Status
-from backup.domain.proof import OF_TABLES
+from backup.domain.manifest import Manifest, Role, Status
+from backup.domain.proof import OF_TABLES, ROWS
+from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
-from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store
+from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
+from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, Counted
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog, decode_part, dump_of
+
+_MOST_SHOWN = 20
+
+
+def refuse_unproven(backup: Manifest) -> None:
+    """Given a backup that shall take the place of a database, see to it that it can be compared before.
+
+    Raises:
+        ProofMismatch: it has no proof.
+    """
+    if not backup.parts_of(Role.PROOF):
+        raise ProofMismatch(
+            f"{backup.id} has no proof to compare the restored database with before it replaces another",
+            hint="choose a backup that has one, or swap it uncompared: --no-proof",
+        )
 
 
 def plan_restore(backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice) -> RestorePlan:
@@ -31,7 +48,9 @@ def restore(
         PgproofError: of the class that says why; then no half database is left.
     """
     cautions = _cautions(backup)
-    for caution in cautions if choice.in_place else ():  # too late in the report: something is overwritten
+    for caution in (
+        cautions if choice.in_place or choice.replace else ()
+    ):  # too late in the report: something is overwritten
         log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
     report = restorer.restore(backup, Dump(backup, store, progress).open, choice)
@@ -48,6 +67,57 @@ def prove(
     log.info("comparing with the proof", database=report.database)
     found = restorer.look(report.database, expected.mode, within=within)
     return compare(expected, found, scope_of(backup, report))
+
+
+def differing(report: RestoreReport, proof: Comparison) -> ProofMismatch:
+    """How it is told that a restored database is not what it should be."""
+    lines = [each.text for each in proof.differences if not each.noted]
+    more = len(lines) - _MOST_SHOWN
+    return ProofMismatch(
+        f"{report.database} is restored, but it is not what the backup's snapshot held: {proof.text}",
+        detail="\n".join([*lines[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]),
+        hint="look at these before you use it, or restore another backup",
+    )
+
+
+def swap(
+    restorer: Restorer, report: RestoreReport, proof: Comparison | None, *, replaced: str, disconnect: bool
+) -> Swapped:
+    """Given a restore that was done and compared, let it take the place of the database that the address names.
+
+    Args:
+        restorer: that did it.
+        report: of it.
+        proof: what the comparison found; None where none was wanted.
+        replaced: the name that the old database has afterwards.
+        disconnect: end the sessions of others there.
+
+    Raises:
+        ProofMismatch: it differs, or nothing is known of its tables.
+        PgproofError: as `Restorer.swap`.
+    """
+    if proof and not proof.proves:
+        raise differing(report, proof)
+    if proof and not proof.tables and any(fact.kind == ROWS for fact in proof.unproven):
+        raise ProofMismatch(
+            f"{report.database} is restored, but none of its tables could be compared with the backup's proof",
+            hint="give it more time (PGPROOF_PROOF_TIMEOUT), or swap it uncompared: --no-proof",
+        )
+    with suppress(Interrupted), undisturbed():  # a signal that waited for the swap has nothing to stop any more
+        done = restorer.swap(report.database, replaced, disconnect=disconnect)
+    return done
+
+
+@contextmanager
+def staying(report: RestoreReport) -> Iterator[None]:
+    """What is restored by now and does not come to replace anything is told of: it is whole, and takes room."""
+    try:
+        yield
+    except Exception:
+        log.warning(
+            "nothing is replaced; what was restored stays, to be looked at or dropped", database=report.database
+        )
+        raise
 
 
 def scope_of(backup: Manifest, report: RestoreReport) -> Scope:

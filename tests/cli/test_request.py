@@ -46,6 +46,27 @@ def test_everything_may_be_said(tmp_path: Path) -> None:
     )
 
 
+REPLACE = {**OVERWRITE, "in-place": "", "replace": "true"}
+
+
+def test_a_whole_request_may_replace(tmp_path: Path) -> None:
+    wanted = Wanted(backup=ID, replace=True, disconnect=True, confirm="shop")
+    assert read(tmp_path, {**REPLACE, "disconnect": "true"}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"into": "x"}, "into and replace in the restore request exclude each other"),
+        ({"in-place": "true"}, "in-place and replace in the restore request exclude each other"),
+        ({"table": "orders"}, "table and replace in the restore request exclude each other"),
+        ({"replace": "", "disconnect": "true", "confirm": ""}, "disconnect in the restore request goes with replace"),
+    ],
+)
+def test_what_does_not_go_with_replace_is_refused(tmp_path: Path, change: dict[str, str], says: str) -> None:
+    assert refusal(tmp_path, {**REPLACE, **change}).message.startswith(says)
+
+
 @pytest.mark.parametrize("safety", [{}, {"no-safety-backup": "true"}])
 def test_a_whole_request_may_overwrite(tmp_path: Path, safety: dict[str, str]) -> None:
     wanted = Wanted(backup=ID, in_place=True, confirm="shop", no_safety_backup=bool(safety))
@@ -69,7 +90,9 @@ def test_an_unknown_key_is_refused_with_those_that_are_known(tmp_path: Path, nam
     assert all(key in (failure.hint or "") for key in KEYS)
 
 
-@pytest.mark.parametrize("key", ["in-place", "no-safety-backup", "no-owner", "no-privileges", "dry-run"])
+@pytest.mark.parametrize(
+    "key", ["in-place", "replace", "disconnect", "no-safety-backup", "no-owner", "no-privileges", "dry-run"]
+)
 @pytest.mark.parametrize("text", ["yes", "1", "on", "tru", "true false"])
 def test_what_is_not_true_or_false_is_refused(tmp_path: Path, key: str, text: str) -> None:
     assert refusal(tmp_path, {key: text}).message == f"{key} in the restore request is {text!r}"
@@ -123,8 +146,11 @@ def test_the_clock_may_be_of_any_zone(tmp_path: Path) -> None:
         ({"until": "2027-11-22T08:00Z"}, "until is 2027-11-22T08:00:00Z: give a time at most 24 hours ahead"),
     ],
 )
-def test_what_overwrites_must_say_what_and_until_when(tmp_path: Path, change: dict[str, str], says: str) -> None:
-    failure = refusal(tmp_path, {**OVERWRITE, **change})
+@pytest.mark.parametrize("whole", [OVERWRITE, REPLACE], ids=["in place", "replace"])
+def test_what_overwrites_must_say_what_and_until_when(
+    tmp_path: Path, whole: dict[str, str], change: dict[str, str], says: str
+) -> None:
+    failure = refusal(tmp_path, {**whole, **change})
     assert "must say which backup, which database, and until when" in failure.message
     (line,) = (failure.detail or "").splitlines()
     assert line.startswith(says)
@@ -161,6 +187,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         (["--into", "x"], {}, "--into"),
         (["--table", "x"], {}, "--table"),
         (["--in-place"], {}, "--in-place"),
+        (["--replace", "--disconnect"], {}, "--replace, --disconnect"),
         (["--confirm", "x"], {}, "--confirm"),
         (["--no-safety-backup"], {}, "--no-safety-backup"),
         (["--no-owner"], {}, "--no-owner"),

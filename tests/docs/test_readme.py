@@ -101,28 +101,22 @@ def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
 
     assert backup in said
     assert counts(shop, restored) == (1000, 10)
-    swap_as_the_page_says(shop, restored)
     with shop.connect() as connection:
         connection.execute("DROP DATABASE shop")
-    more, _, in_place = blocks(README)[MORE_WAYS].rpartition("pgproof restore")
+    more, replace, in_place = re.split(r"(?=pgproof restore \"\$ID\")", blocks(README)[MORE_WAYS])
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     more = more.replace("2026-11-22T08:30Z", f"{tomorrow:%Y-%m-%dT%H:%MZ}")
     run(more, tmp_path, shop, OTHER_SERVER=other_server.url("postgres"), **values)
     assert counts(shop, "shop") == counts(shop, "shop_morning") == counts(other_server, "shop") == (1000, 10)
     assert counts(shop, "shop_orders") == (1000, 0)
-    with shop.connect("shop") as connection:
-        connection.execute("DELETE FROM orders")
-    run("pgproof restore" + in_place, tmp_path, shop, ID=backup, **values)
-    assert counts(shop, "shop") == (1000, 10)
-    assert run("pgproof list", tmp_path, shop, **values).count(" complete") == 2
-
-
-def swap_as_the_page_says(server: Server, restored: str) -> None:
-    statements = blocks(README, "sql")[MORE_WAYS].replace("shop_restored_20261122t080000z", restored)
-    with server.connect() as connection:
-        for statement in statements.splitlines():
-            connection.execute(statement.encode())
-    assert {"shop", "shop_broken"} <= set(server.databases())
+    for lines in (replace, in_place):
+        with shop.connect("shop") as connection:
+            connection.execute("DELETE FROM orders")
+        run(lines, tmp_path, shop, ID=backup, **values)
+        assert counts(shop, "shop") == (1000, 10)
+    (kept,) = [name for name in shop.databases() if name.startswith("shop_replaced_")]
+    assert counts(shop, kept) == (0, 10)
+    assert run("pgproof list", tmp_path, shop, **values).count(" complete") == 3
 
 
 def test_the_file_of_settings_loads(shop: Server, tmp_path: Path) -> None:
