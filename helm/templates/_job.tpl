@@ -37,6 +37,10 @@ template:
 {{- $drill := .db.drill -}}
 backoffLimit: 0
 activeDeadlineSeconds: {{ $drill.activeDeadlineSeconds | int64 }}
+{{- if $drill.storage.volume }}
+# The volume is there, and costs, for as long as the pod's record is: an hour to read its log. The result is in the store.
+ttlSecondsAfterFinished: 3600
+{{- end }}
 template:
   {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "drill" "args" (list "drill" $drill.backup) "resources" (ternary .db.resources $drill.resources (ne $drill.postgres.image ""))) | nindent 2 }}
 {{- end -}}

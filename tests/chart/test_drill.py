@@ -77,6 +77,17 @@ def test_the_server_lives_on_a_disk_of_its_own_of_the_size_that_is_said(tmp_path
     assert claim["ephemeral"]["volumeClaimTemplate"]["spec"]["storageClassName"] == "a"
 
 
+def test_a_job_whose_volume_costs_does_not_stay_for_its_log() -> None:
+    kept, deleted = (
+        render(minimal(drill={"storage": {"volume": volume}})).of("CronJob")["mydb-drill"]["spec"]["jobTemplate"][
+            "spec"
+        ]
+        for volume in (False, True)
+    )
+    assert "ttlSecondsAfterFinished" not in kept
+    assert deleted["ttlSecondsAfterFinished"] == 3600
+
+
 def test_what_is_drilled_and_how_reaches_pgproof(tmp_path: Path) -> None:
     checks = {"a: b": "SELECT 'it''s' = $$it's$$", "two": "SELECT true\n  FROM orders"}
     values = minimal(
