@@ -6,6 +6,27 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+The secrets that a configuration holds, as JSON: paths of those settings of pgproof that are secret (a test compares
+them with the program's own list). Takes the configuration.
+*/}}
+{{- define "pgproof.secretsIn" -}}
+{{- $found := list -}}
+{{- $sections := dict "database" .database -}}
+{{- if kindIs "map" .notify -}}{{- $_ := set $sections "notify.webhook" .notify.webhook -}}{{- end -}}
+{{- if kindIs "map" .stores -}}
+{{- range $name, $store := .stores -}}{{- $_ := set $sections (printf "stores.%s" $name) $store -}}{{- end -}}
+{{- end -}}
+{{- range $path, $section := $sections -}}
+{{- if kindIs "map" $section -}}
+{{- range $key := hasPrefix "stores." $path | ternary (list "access_key" "secret_key" "session_token") (list "url" "secret") -}}
+{{- if get $section $key -}}{{- $found = append $found (printf "%s.%s" $path $key) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{- define "pgproof.databaseProblems" -}}
 {{- $problems := list -}}
 {{- $single := .Values.database -}}
@@ -15,7 +36,7 @@
 {{- $targets := dict -}}
 {{- range $db := include "pgproof.databases" . | fromJsonArray -}}
 {{- $where := $db.key | empty | ternary "database" (printf "databases.%s" $db.key) -}}
-{{- $config := $db.config.database | default dict -}}
+{{- $config := kindIs "map" $db.config.database | ternary $db.config.database dict -}}
 {{- if and $db.existingSecret $db.url -}}
 {{- $problems = append $problems (printf "%s.existingSecret and %s.url are both set: the Secret is for use, the url for trying out" $where $where) -}}
 {{- else if not (or $db.existingSecret $db.url $config.url_file) -}}
@@ -23,8 +44,8 @@
 {{- else if and $config.url_file (or $db.existingSecret $db.url) -}}
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
-{{- if $config.url -}}
-{{- $problems = append $problems "config.database.url would put a password into a ConfigMap: name a Secret in database.existingSecret" -}}
+{{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "database" $path | ternary "database.existingSecret" (hasPrefix "stores" $path | ternary "store.existingSecret" "webhook.existingSecret"))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
@@ -50,8 +71,12 @@
 {{- $store := .Values.store -}}
 {{- $url := include "pgproof.storeUrl" . -}}
 {{- $mounts := list -}}
-{{- if $store.persistence.enabled -}}{{- $mounts = append $mounts $store.persistence.mountPath -}}{{- end -}}
-{{- if and $store.persistence.enabled (not (or (eq $url $store.persistence.mountPath) (hasPrefix (printf "%s/" $store.persistence.mountPath) $url))) -}}
+{{- $volume := trimSuffix "/" $store.persistence.mountPath -}}
+{{- if $store.persistence.enabled -}}{{- $mounts = append $mounts $volume -}}{{- end -}}
+{{- if and $store.persistence.enabled (has $volume (list "/tmp" "/drill" "/etc/pgproof" "/etc/pgproof-request")) -}}
+{{- $problems = append $problems (printf "store.persistence.mountPath is %s, where the chart mounts something else" $volume) -}}
+{{- end -}}
+{{- if and $store.persistence.enabled (not (or (eq (trimSuffix "/" $url) $volume) (hasPrefix (printf "%s/" $volume) $url))) -}}
 {{- $problems = append $problems (printf "store.url is %s, and store.persistence is enabled too: use the bucket or the volume" $url) -}}
 {{- end -}}
 {{- range .Values.extraVolumeMounts -}}{{- $mounts = append $mounts .mountPath -}}{{- end -}}
@@ -79,8 +104,10 @@
 {{- else if and .Values.webhook.secret (not .Values.webhook.url) -}}
 {{- $problems = append $problems "webhook.secret is set without webhook.url" -}}
 {{- end -}}
-{{- if dig "notify" "webhook" "url" "" .Values.config -}}
-{{- $problems = append $problems "config.notify.webhook.url would put a secret into a ConfigMap: name a Secret in webhook.existingSecret" -}}
+{{- range $key := keys .Values.podLabels .Values.podAnnotations -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart|pgproof/database|checksum/config)$" $key -}}
+{{- $problems = append $problems (printf "%s is the chart's own: it cannot be set in podLabels or podAnnotations" $key) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.restore.backup .Release.IsUpgrade -}}
 {{- $problems = append $problems "restore.backup is for helm template alone: helm template … -s templates/restore-job.yaml --set restore.backup=… | kubectl create -f -" -}}

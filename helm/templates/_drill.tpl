@@ -48,18 +48,18 @@ conventions of Docker's `postgres` image: PGDATA, POSTGRES_HOST_AUTH_METHOD, the
       spec:
         accessModes: [ReadWriteOnce]
         {{- with .storageClass }}
-        storageClassName: {{ . }}
+        storageClassName: {{ ternary "" . (eq . "-") | quote }}
         {{- end }}
         resources:
-          requests: {storage: {{ .size }}}
+          requests: {storage: {{ .size | quote }}}
   {{- else }}
-  emptyDir: {sizeLimit: {{ .size }}}
+  emptyDir: {sizeLimit: {{ .size | quote }}}
   {{- end }}
 {{- end }}
 {{- if .db.drill.postgres.image }}
 - name: server-socket
   emptyDir: {sizeLimit: 1Mi}
 - name: server-tmp
-  emptyDir: {sizeLimit: {{ .root.Values.tmpSize }}}
+  emptyDir: {sizeLimit: {{ .root.Values.tmpSize | quote }}}
 {{- end }}
 {{- end -}}

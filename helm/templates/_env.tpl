@@ -56,5 +56,5 @@
 {{- define "pgproof.secretEnv" -}}
 - name: {{ index . 0 }}
   valueFrom:
-    secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}{{ if gt (len .) 3 }}, optional: true{{ end }}}
+    secretKeyRef: {name: {{ index . 1 | quote }}, key: {{ index . 2 | quote }}{{ if gt (len .) 3 }}, optional: true{{ end }}}
 {{- end -}}

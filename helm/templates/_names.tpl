@@ -27,15 +27,15 @@ Takes a dict of root and key; the single database has no key.
 
 {{/* Labels by which objects are selected; nothing in them changes with a version. */}}
 {{- define "pgproof.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of every object. */}}
 {{- define "pgproof.labels" -}}
 {{ include "pgproof.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
@@ -43,13 +43,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "pgproof.databaseLabels" -}}
 {{ include "pgproof.labels" .root }}
 app.kubernetes.io/component: {{ .component }}
-pgproof/database: {{ .db.label }}
+pgproof/database: {{ .db.label | quote }}
 {{- end -}}
 
 {{/* Name, namespace and labels of an object of the whole release. Takes a dict of root and name. */}}
 {{- define "pgproof.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "pgproof.labels" .root | nindent 2 }}
 {{- end -}}
@@ -57,7 +57,7 @@ labels:
 {{/* Name, namespace and labels of an object of one database. Takes a dict of root, db, component and suffix. */}}
 {{- define "pgproof.databaseMetadata" -}}
 name: {{ .db.base }}-{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "pgproof.databaseLabels" . | nindent 2 }}
 {{- end -}}

@@ -16,7 +16,7 @@ metadata:
 spec:
   restartPolicy: Never
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds | int64 }}
-  serviceAccountName: {{ include "pgproof.serviceAccountName" .root }}
+  serviceAccountName: {{ include "pgproof.serviceAccountName" .root | quote }}
   automountServiceAccountToken: {{ and $values.events.enabled (ne .component "test") }}
   # The names of the namespace's Services do not belong into the environment.
   enableServiceLinks: false
@@ -25,7 +25,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   securityContext:
     {{- toYaml $values.podSecurityContext | nindent 4 }}
@@ -87,7 +87,7 @@ spec:
 - {{ .db.drill.postgres.image | empty | ternary "{name: server, mountPath: /drill}" "{name: server-socket, mountPath: /var/run/postgresql}" }}
 {{- end }}
 {{- if $values.store.persistence.enabled }}
-- {name: backups, mountPath: {{ $values.store.persistence.mountPath }}}
+- {name: backups, mountPath: {{ $values.store.persistence.mountPath | quote }}}
 {{- end }}
 {{- with $values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -99,7 +99,7 @@ spec:
 - name: config
   configMap: {name: {{ .db.base }}-config}
 - name: tmp
-  emptyDir: {sizeLimit: {{ $values.tmpSize }}}
+  emptyDir: {sizeLimit: {{ $values.tmpSize | quote }}}
 {{- if eq .component "restore" }}
 - name: request
   configMap: {name: {{ .db.base }}-restore-request}
@@ -109,7 +109,7 @@ spec:
 {{- end }}
 {{- if $values.store.persistence.enabled }}
 - name: backups
-  persistentVolumeClaim: {claimName: {{ include "pgproof.claimName" .root }}}
+  persistentVolumeClaim: {claimName: {{ include "pgproof.claimName" .root | quote }}}
 {{- end }}
 {{- with $values.extraVolumes }}
 {{ toYaml . }}

@@ -12,6 +12,9 @@ from tests.chart.values import Value, read_values
 Schema = dict[str, Any]
 
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+_ROOT = "Values of the chart pgproof."
+_NEEDED = ("config", "resources", "databases")
+"""Maps that templates look into."""
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 
 
@@ -22,9 +25,10 @@ def schema_text() -> str:
 
 def schema(values: dict[str, Value]) -> Schema:
     """The schema of all values; strict: what is not there may not be said."""
-    root: Schema = {"$schema": "http://json-schema.org/draft-07/schema#", **_branch("Values of the chart pgproof.")}
+    root: Schema = {"$schema": "http://json-schema.org/draft-07/schema#", **_branch(_ROOT)}
     for value in values.values():
         _place(root, value.way, _of(value, values))
+    _require(root)
     # A parent chart hands its `global` on to every chart that it uses.
     root["properties"]["global"] = {"description": "Of a parent chart; not used here.", "type": "object"}
     return root
@@ -32,6 +36,18 @@ def schema(values: dict[str, Value]) -> Schema:
 
 def _branch(description: str) -> Schema:
     return {"description": description, "type": "object", "additionalProperties": False, "properties": {}}
+
+
+def _require(branch: Schema) -> None:
+    """Sections must be there: one that is left empty (`webhook:`) takes away all its defaults."""
+    properties: dict[str, Schema] = branch["properties"]
+    sections = [name for name, each in properties.items() if each.get("properties")]
+    needed = _NEEDED if branch["description"] == _ROOT else ()
+    wanted = dict.fromkeys([*sections, *needed])
+    if wanted:
+        branch["required"] = list(wanted)
+    for name in sections:
+        _require(properties[name])
 
 
 def _place(root: Schema, way: tuple[str, ...], what: Schema) -> None:
@@ -67,10 +83,12 @@ def _shape(value: Value) -> Schema:
     if "map" in rules:
         return {"type": "object", "additionalProperties": {"type": _one_or_many(rules["map"].split())}}
     if "ports" in rules:
-        return {"type": "array", "items": _PORT}
+        # An empty list of ports would be a rule that lets everything out.
+        return {"type": "array", "items": _PORT} | ({"minItems": 1} if value.default else {})
     if "list" in rules:
         words = rules["list"].split()
-        return {"type": "array", "items": {"type": "string"} | ({"enum": words} if words else {})}
+        least = {"minItems": 1} if words else {}
+        return {"type": "array", "items": {"type": "string"} | ({"enum": words} if words else {}), **least}
     if rules.get("free"):
         return {"type": "array", "items": {"type": rules["free"]}}
     limits: Schema = {word: int(rules[word]) for word in ("minLength", "minimum", "maximum") if word in rules}

@@ -106,3 +106,6 @@ def test_the_chart_has_the_version_of_the_program() -> None:
     project = tomllib.loads((CHART.parent / "pyproject.toml").read_text())["project"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == chart["version"] == project["version"]
+    root = CHART.parent
+    assert f'ARG VERSION="{project["version"]}"' in (root / "Dockerfile").read_text()
+    assert f"tag: {project['version']}}}" in (root / "README.md").read_text()

@@ -105,6 +105,7 @@ def names_fit(rendered: Rendered) -> None:
         assert len(name) <= (52 if kind == "CronJob" else 63), name
     for each in rendered.objects:
         for label in each["metadata"]["labels"].values():
+            assert isinstance(label, str), f"YAML takes {label!r} for something else"
             assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", label), label
 
 
@@ -113,6 +114,27 @@ def test_names_fit_however_long_those_of_the_release_and_the_databases_are(relea
     names_fit(render(minimal(), release=release))
     several = {key: {"existingSecret": "a"} for key in (LONGEST_KEY, "a", "a" * 19)}
     names_fit(render({"databases": several, "store": {"url": "s3://backups"}}, release=release))
+
+
+@pytest.mark.parametrize("word", ["no", "yes", "null", "012"])
+def test_words_that_yaml_takes_for_something_else_stay_words(word: str) -> None:
+    values = {
+        "databases": {word: {"existingSecret": word}},
+        "store": {"url": "s3://backups", "existingSecret": word},
+        "webhook": {"existingSecret": word},
+        "serviceAccount": {"create": False, "name": word},
+        "priorityClassName": word,
+    }
+    rendered = render(values, release=f"r-{word}" if word == "null" else word)
+    names_fit(rendered)
+    for _, pod in pod_specs(rendered):
+        assert (pod["priorityClassName"], pod["serviceAccountName"]) == (word, word)
+        secrets = [
+            each["valueFrom"]["secretKeyRef"]["name"] for each in containers(pod)[0]["env"] if "valueFrom" in each
+        ]
+        assert set(secrets) == {word}
+    for each in rendered.objects:
+        kubernetes_validate.validate(each, NEW, strict=True)
 
 
 def codes_without_retry() -> set[int]:

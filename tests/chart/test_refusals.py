@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from backup.settings.leaves import leaves
 from tests.chart.render import CI_FILES, JOB_ONLY, RELEASE, helm, minimal, render
 from tests.chart.values import CHART, Value, read_values
 
@@ -101,13 +102,25 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
             {"databases": {"crm": SHOP, "old": {**SHOP, "target": "crm"}}, "store": S3},
             "databases.crm and databases.old have the same target crm",
         ),
-        (minimal(config={"database": {"url": "postgresql://a:b@c/d"}}), "would put a password into a ConfigMap"),
+        (
+            minimal(config={"database": {"url": "postgresql://a:b@c/d"}}),
+            "config.database.url would put a secret into a ConfigMap",
+        ),
         (minimal(config={"database": {"url_file": "/run/a"}}), "config.database.url_file both name a database"),
         (minimal(config={"target": "shop"}), "write database.target instead"),
         (minimal(config={"drill": {"sample": 5}}), "config.drill.sample is set: write drill.sample instead"),
         (minimal(config={"drill": {"folder": "/a"}}), "config.drill.folder is set: write drill.storage instead"),
         (minimal(drill={"storage": {"storageClass": "fast"}}), "drill.storage.volume is not"),
         (minimal(config={"notify": {"webhook": {"url": "https://a"}}}), "would put a secret into a ConfigMap"),
+        (
+            {"databases": {"crm": {**SHOP, "config": {"notify": {"webhook": {"secret": "a"}}}}}, "store": S3},
+            "config.notify.webhook.secret would put a secret into a ConfigMap",
+        ),
+        (minimal(podLabels={"app.kubernetes.io/name": "a"}), "app.kubernetes.io/name is the chart's own"),
+        (
+            minimal(store={"persistence": {"enabled": True, "mountPath": "/tmp/"}}),
+            "store.persistence.mountPath is /tmp, where the chart mounts something else",
+        ),
         (
             minimal(store={**S3, "existingSecret": "a", "accessKey": "b"}),
             "the Secret is for use, the keys for trying out",
@@ -132,6 +145,32 @@ def test_values_that_do_not_fit_together_fail_with_a_sentence(values: dict[str, 
     rendered = render(values)
     assert rendered.code != 0
     assert sentence in rendered.stderr
+
+
+def secret_settings() -> list[str]:
+    """Settings of pgproof that are secret, as a configuration writes them."""
+    return [leaf.name.replace("*", "main") for leaf in leaves() if leaf.secret]
+
+
+@pytest.mark.parametrize("name", secret_settings())
+def test_no_secret_of_pgproof_gets_into_a_config_map(name: str) -> None:
+    config: Any = "secret"
+    for step in reversed(name.split(".")):
+        config = {step: config}
+    rendered = render({"databases": {"crm": {**SHOP, "config": config}}, "store": S3})
+    assert f"config.{name} would put a secret into a ConfigMap" in rendered.stderr
+
+
+@pytest.mark.parametrize("section", ["webhook", "restore", "image", "events", "config", "resources", "database"])
+def test_a_section_that_was_left_empty_is_named(section: str) -> None:
+    rendered = render(minimal(**{section: None}) if section != "database" else {"database": None, "store": S3})
+    assert rendered.code != 0
+    assert f"missing property '{section}'" in rendered.stderr
+
+
+@pytest.mark.parametrize("config", [{"notify": None}, {"notify": "x"}, {"stores": None}, {"database": "x"}])
+def test_a_configuration_of_a_strange_shape_breaks_no_template(config: dict[str, Any]) -> None:
+    assert "error calling" not in render(minimal(config=config)).stderr
 
 
 def test_all_that_does_not_fit_is_said_at_once() -> None:

@@ -301,7 +301,9 @@ class TestList:
         assert api.names("jobs") == []
         assert api.asked("DELETE", "") == [{"propagationPolicy": "Background"}]
 
-    def test_without_the_right_to_delete_the_answer_is_shown_and_the_job_that_stays_is_named(self, api: Api, plugin: Plugin) -> None:
+    def test_without_the_right_to_delete_the_answer_is_shown_and_the_job_that_stays_is_named(
+        self, api: Api, plugin: Plugin
+    ) -> None:
         runs(api, 0, ["id"])
         said = 'jobs.batch is forbidden: User "me" cannot delete resource "jobs"'
         api.answers["DELETE", "jobs"] = Answer.refusal(403, said)

@@ -16,15 +16,17 @@ from tests.cluster.support.site import ITEMS, Site
 
 @pytest.fixture
 def earlier_chart(tmp_path: Path) -> Path:
-    """The chart of the commit before this one; of this one where it was the first that had any."""
-    commits = ("HEAD~1", "HEAD")
-    for commit in commits:
-        archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit, "helm"], capture_output=True, check=False)
-        if archive.returncode == 0:
-            with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-                tar.extractall(tmp_path, filter="data")
-            return tmp_path / "helm"
-    pytest.fail(f"there is no chart in {commits} of {ROOT}")
+    """The chart before its last change."""
+    changed = git("log", "--max-count=1", "--format=%H", "--", "helm").decode().strip()
+    with tarfile.open(fileobj=io.BytesIO(git("archive", f"{changed}^", "helm"))) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "helm"
+
+
+def git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
+    assert done.returncode == 0, f"the history of the chart is needed: {done.stderr.decode()}"
+    return done.stdout
 
 
 def test_an_upgrade_from_the_earlier_chart_takes_new_values_and_keeps_backups(site: Site, earlier_chart: Path) -> None:

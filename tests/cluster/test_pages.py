@@ -14,7 +14,7 @@ import yaml
 
 from tests.cluster.support.kubectl import Finished, program, run
 from tests.cluster.support.release import CHART, Release, secrets_of
-from tests.cluster.support.servers import Servers
+from tests.cluster.support.servers import ACCESS_KEY, SECRET_KEY, Servers
 from tests.cluster.support.site import ITEMS, ROWS, Site
 from tests.docs.pages import DOCS, ROOT, blocks
 
@@ -53,8 +53,14 @@ def finished(site: Site, job: str) -> None:
 
 
 def test_the_lines_of_the_pages_install_back_up_and_restore(shop: Site, tmp_path: Path) -> None:
-    (tmp_path / "database-url").write_text(shop.url, encoding="utf-8")
-    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(shop.values()), encoding="utf-8")
+    (tmp_path / "database-url").write_text(f"{shop.url}\n", encoding="utf-8")
+    (tmp_path / "access-key").write_text(f"{ACCESS_KEY}\n", encoding="utf-8")
+    (tmp_path / "secret-key").write_text(f"{SECRET_KEY}\n", encoding="utf-8")
+    # What the page says, on this image and this bucket.
+    said = yaml.safe_load(blocks(ROOT / "README.md", "yaml")["In Kubernetes"])
+    ours = shop.values(store={"existingSecret": said["store"]["existingSecret"]})
+    assert said.keys() <= ours.keys()
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(ours), encoding="utf-8")
     shutil.copytree(CHART, tmp_path / "helm")
 
     carry_out(shop, tmp_path, blocks(ROOT / "README.md")["In Kubernetes"])

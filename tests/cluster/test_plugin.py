@@ -63,8 +63,10 @@ def test_the_plugin_ends_with_the_exit_code_of_its_job(site: Site) -> None:
     assert missing.code == 9, missing
     assert "20000101T000000Z" in missing.stderr
     assert ask(site.cluster, "list", *mine).code == 9
+    assert ask(site.cluster, "backup", *mine).code == 0
     unconfirmed = ask(site.cluster, "restore", "latest", "--in-place", *mine)
-    assert unconfirmed.code in {2, 9}
+    assert unconfirmed.code == 2, unconfirmed
+    assert f"--confirm {site.name}" in unconfirmed.stderr
     site.set_secrets(site.url.replace("secret-of", "wrong"))
     refused = ask(site.cluster, "backup", *mine)
     assert refused.code == 14, refused

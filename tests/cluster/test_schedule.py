@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_the_cronjob_fires_twice_by_itself_never_two_at_once_and_keeps_its_limit
     cronjob = f"{site.name}-backup"
     site.sql(*BULK)
     site.use_line()
-    limits = {"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 0}
+    limits: dict[str, Any] = {"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 0}
     seen: set[str] = set()
 
     def active() -> list[str]:
