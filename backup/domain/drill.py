@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from backup.domain.comparison import Difference
-from backup.errors import IntegrityFailed
+from backup.domain.documents import read_document
 
 FORMAT = 1
 FOLDER = "drills"
@@ -94,10 +94,7 @@ class Drill:
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Drill:
         """Read what `to_json` wrote. Raises IntegrityFailed where it cannot be read; `where` says which, for people."""
-        try:
-            return _ADAPTER.validate_json(data)
-        except ValidationError as error:
-            raise IntegrityFailed(f"the drill {where} is damaged", detail=str(error.errors()[0]["msg"])) from error
+        return read_document(data, _ADAPTER, newest=FORMAT, what=f"the drill {where}")
 
 
 _ADAPTER = TypeAdapter(Drill)

@@ -6,16 +6,15 @@ credentials and no names of tables.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
+from backup.domain.documents import read_document
 from backup.domain.proof import Totals
-from backup.errors import DAMAGED, IntegrityFailed
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -185,23 +184,7 @@ class Manifest:
         Raises:
             IntegrityFailed: it is damaged, or of a newer format.
         """
-        try:
-            version = json.loads(data)["format"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise IntegrityFailed(f"the manifest {where} is damaged", detail=str(error), hint=DAMAGED) from error
-        if not isinstance(version, int) or version > FORMAT:
-            raise IntegrityFailed(
-                f"the manifest {where} has format {version}, this pgproof reads up to {FORMAT}",
-                hint="use a newer pgproof",
-            )
-        try:
-            return _ADAPTER.validate_json(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"])
-            raise IntegrityFailed(
-                f"the manifest {where} is damaged", detail=f"{place}: {first['msg']}", hint=DAMAGED
-            ) from error
+        return read_document(data, _ADAPTER, newest=FORMAT, what=f"the manifest {where}")
 
 
 _ADAPTER = TypeAdapter(Manifest)

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from backup.errors import DAMAGED, IntegrityFailed
+from backup.domain.documents import read_document
 
 FORMAT = 1
 PROOF_NAME = "proof.json"
@@ -132,23 +132,7 @@ class Proof:
         Raises:
             IntegrityFailed: it is damaged, or of a newer format.
         """
-        try:
-            version = json.loads(data)["format"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise IntegrityFailed(f"the proof of {where} is damaged", detail=str(error), hint=DAMAGED) from error
-        if not isinstance(version, int) or version > FORMAT:
-            raise IntegrityFailed(
-                f"the proof of {where} has format {version}, this pgproof reads up to {FORMAT}",
-                hint="use a newer pgproof",
-            )
-        try:
-            stored = _STORED.validate_json(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"])
-            raise IntegrityFailed(
-                f"the proof of {where} is damaged", detail=f"{place}: {first['msg']}", hint=DAMAGED
-            ) from error
+        stored = read_document(data, _STORED, newest=FORMAT, what=f"the proof of {where}")
         return cls(
             mode=stored.mode,
             server_version=stored.server_version,
