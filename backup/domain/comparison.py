@@ -96,7 +96,11 @@ class Comparison:
             counted = sum(not each.noted for each in self.differences)
             return f"{counted} difference{'s' * (counted != 1)} from what the snapshot held"
         what = "every value" if self.mode == "full" else "the number of rows"
-        missed = f", but of {len(self.unproven)} facts nothing is known" if self.unproven else ""
+        missed = (
+            f", but of {len(self.unproven)} fact{'s' * (len(self.unproven) != 1)} nothing is known"
+            if self.unproven
+            else ""
+        )
         return f"proven: {what} of {self.tables} table{'s' * (self.tables != 1)}, {self.rows:,} rows{missed}"
 
 
