@@ -184,7 +184,7 @@ def test_a_comparison_says_what_it_proved() -> None:
 def test_a_comparison_says_of_how_much_it_knows_nothing() -> None:
     compared = compare(proof(HELD, {Fact(ROWS, "public.secret"): "permission denied"}), proof(HELD))
     assert compared.proves
-    assert compared.text.endswith(", but of 1 facts nothing is known")
+    assert compared.text.endswith(", but of 1 fact nothing is known")
     assert compared.unproven == {Fact(ROWS, "public.secret"): "permission denied"}
 
 
