@@ -42,7 +42,7 @@ class Machine:
         return Machine(
             interfaces=frozenset(path.name for path in Path("/sys/class/net").iterdir()),
             mounts=frozenset(line.split()[1] for line in mounts),
-            processes=frozenset(f"{each.pid} {each.name()}" for each in psutil.process_iter() if _is_of_a_node(each)),
+            processes=frozenset(filter(None, map(_of_a_node, psutil.process_iter()))),
         )
 
     def left_over(self, before: Machine) -> list[str]:
@@ -54,11 +54,13 @@ class Machine:
 _PROGRAMS = ("kube", "etcd", "containerd", "runc", "dns", "pause", "buildah", "weed", "postgres")
 
 
-def _is_of_a_node(process: psutil.Process) -> bool:
+def _of_a_node(process: psutil.Process) -> str | None:
+    """Number and name of a process such as a node starts; None for others, and for one that is gone."""
     try:
-        return process.name().startswith(_PROGRAMS)
+        name = process.name()
     except psutil.Error:
-        return False
+        return None
+    return f"{process.pid} {name}" if name.startswith(_PROGRAMS) else None
 
 
 def build_images() -> None:
