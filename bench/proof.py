@@ -55,7 +55,7 @@ def main() -> None:
         )
         rounds = [measured(server, env) for _ in range(chosen.rounds + 1)][1:]
     print(
-        f"{'variant':<22} {'wall s':>7} {'against':<9} {'median':>7} {'min':>5} {'max':>5} {'cpu s':>6} {'server cpu':>11}"
+        f"{'variant':<20} {'wall s':>6} {'against':<9} {'median':>7} {'min':>5} {'max':>5} {'cpu s':>6} {'server cpu':>11}"
     )
     for name, floor in (
         ("backup, proof off", "backup, proof off"),
@@ -67,7 +67,7 @@ def main() -> None:
     ):
         ratios = [each.runs[name].wall / each.runs[floor].wall for each in rounds]
         print(
-            f"{name:<22} {statistics.median(each.runs[name].wall for each in rounds):>7.2f} {floor.split(',')[0]:<9}"
+            f"{name:<20} {statistics.median(each.runs[name].wall for each in rounds):>6.2f} {floor.split(',')[0]:<9}"
             f" {statistics.median(ratios):>7.2f} {min(ratios):>5.2f} {max(ratios):>5.2f}"
             f" {statistics.median(each.runs[name].cpu for each in rounds):>6.1f}"
             f" {statistics.median(each.server[name] for each in rounds):>11.1f}"
