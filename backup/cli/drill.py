@@ -17,7 +17,8 @@ from backup.cli.restore import database_beside, read_address
 from backup.cli.targets import find_backup
 from backup.errors import ConfigurationError, ProofMismatch
 from backup.logs import hide
-from backup.settings.model import DrillSettings, passwords
+from backup.settings.branches import DrillSettings
+from backup.settings.model import passwords
 from backup.workflow.drill import DrillChoice, mismatch
 from backup.workflow.drill import drill as drill_backup
 

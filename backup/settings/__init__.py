@@ -3,7 +3,8 @@
 The model is the only list of settings: environment names, help texts and the reference come from it.
 """
 
+from backup.settings.branches import StoreSettings
 from backup.settings.loading import Loaded, load, read
-from backup.settings.model import Settings, StoreSettings
+from backup.settings.model import Settings
 
 __all__ = ["Loaded", "Settings", "StoreSettings", "load", "read"]

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from backup.settings.branches import Section, StoreSettings
 from backup.settings.kinds import Env, Size, exact_size
-from backup.settings.model import Section, Settings, StoreSettings
+from backup.settings.model import Settings
 
 Path = tuple[str, ...]
 ANY = "*"

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from backup.settings.branches import StoreSettings
 from backup.settings.kinds import exact_size
 from backup.settings.leaves import ANY, Leaf, Path, leaf_at, leaves
 from backup.settings.loading import Loaded
-from backup.settings.model import Settings, StoreSettings
+from backup.settings.model import Settings
 
 MASK = "********"
 _WIDTH = 110

@@ -16,9 +16,10 @@ from typing import Literal
 from pydantic import BaseModel
 
 from backup.errors import ConfigurationError
+from backup.settings.branches import StoreSettings
 from backup.settings.kinds import Env
 from backup.settings.leaves import ANY, Leaf, Path, leaf_at, leaves, section_of
-from backup.settings.model import Settings, StoreSettings
+from backup.settings.model import Settings
 
 PREFIX = "PGPROOF_"
 LIBPQ = ("PGSERVICE", "PGDATABASE", "PGHOST", "PGHOSTADDR")
