@@ -9,17 +9,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from backup import __version__
 from backup.domain.comparison import Comparison, compare
 from backup.domain.drill import FOLDER, MOST_DIFFERENCES, CheckResult, Drill, Verdict
-from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
 from backup.domain.proof import ROWS, Proof
-from backup.errors import IntegrityFailed, ObjectMissing, ProofMismatch, RestoreFailed
+from backup.errors import IntegrityFailed, ProofMismatch, RestoreFailed
 from backup.logs import log
 from backup.ports import Clock, RestoreChoice, RestoreReport, Scratch, Store, Trial
 from backup.signals import undisturbed
@@ -70,7 +68,7 @@ def drill(
         run.try_it(scratch, progress)
     except (RestoreFailed, IntegrityFailed) as error:
         what = "it did not restore" if run.begun else "its proof cannot be read"
-        run.result("failed", f"{what}: {error.message}", error=str(error.detail or error.message))
+        run.result("failed", f"{what}: {error.message}", error=_without_values(error.detail or error.message))
         raise
     return run.outcome
 
@@ -137,7 +135,7 @@ class _Run:
         step = time.monotonic()
         log.info("drill", phase="proof")
         found = trial.restorer.look(report.database, expected.mode, within=self._choice.proof_seconds)
-        self._comparison = compare(expected, found, scope_of(self._backup, report))
+        self._comparison = compare(expected, found, scope_of(expected, report))
         self._seconds["proof"] = time.monotonic() - step
 
     def _check(self, trial: Trial, database: str) -> None:
@@ -158,12 +156,12 @@ class _Run:
             self.result("differs", f"{len(wrong)} of {len(self._checks)} checks failed: {wrong[0].name}")
         elif compared is None or expected is None:
             self.result("unproven", "it restores, but the backup has no proof to compare it with")
-        elif not compared.proves:
+        elif compared.differs:
             self.result("differs", compared.text)
-        elif not compared.tables and any(fact.kind == ROWS for fact in compared.unproven):
-            self.result("unproven", "it restores, but the proof knows nothing of its tables")
-        else:
+        elif compared.proves:
             self.result("proven", compared.text)
+        else:
+            self.result("unproven", f"it restores, but is {compared.text}")
 
     def result(self, verdict: Verdict, text: str, *, error: str | None = None) -> None:
         """Keep the result beside the backup."""
@@ -186,6 +184,7 @@ class _Run:
             difference_count=len(different),
             unproven=tuple(unproven[:MOST_DIFFERENCES]),
             unproven_count=len(unproven),
+            not_compared=tuple(sorted(self._report.left_out)) if self._report else (),
             checks=self._checks,
             seconds={phase: round(value, 3) for phase, value in self._seconds.items()},
             restore_seconds=round(sum(self._report.seconds.values()), 3) if self._report else None,
@@ -194,20 +193,14 @@ class _Run:
             error=error,
             pgproof=__version__,
         )
-        key = self._free_key()
+        key = self._key()
         self._store.put(key, BytesReader(self._outcome.to_json()))
         log.info("drill ended", verdict=verdict, told=text, object=key)
 
-    def _free_key(self) -> str:
-        """A name that no drill has yet."""
-        name = BackupId.at(self._begun)
-        while True:
-            key = f"{self._backup.target}/{self._backup.id}/{FOLDER}/{name}.json"
-            with suppress(ObjectMissing):
-                self._store.stat(key)
-                name = name.next()
-                continue
-            return key
+    def _key(self) -> str:
+        """A name that no other drill has: to the microsecond, for another may be under way at this very moment."""
+        name = f"{self._begun.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+        return f"{self._backup.target}/{self._backup.id}/{FOLDER}/{name}.json"
 
 
 def mismatch(result: Drill) -> ProofMismatch:
@@ -217,7 +210,7 @@ def mismatch(result: Drill) -> ProofMismatch:
     more = len(lines) - _SHOWN
     detail = "\n".join([*lines[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
     hint = (
-        "make backups with PGPROOF_PROOF=full or rows"
+        "make backups with PGPROOF_PROOF=full or rows, and give proofs more time (PGPROOF_PROOF_TIMEOUT)"
         if result.verdict == "unproven"
         else "pgproof show says all of it; restore from another backup until it is understood"
     )
@@ -225,6 +218,12 @@ def mismatch(result: Drill) -> ProofMismatch:
 
 
 _SHOWN = 20
+_OF_ROWS = ("DETAIL", "CONTEXT", "COPY ")
+
+
+def _without_values(said: str) -> str:
+    """What a server said, without the lines that may show rows: it is kept as plain text beside the backup."""
+    return "\n".join(line for line in said.splitlines() if not line.strip().startswith(_OF_ROWS))
 
 
 def _sampled(expected: Proof | None, share: float, *, seed: str) -> tuple[str, ...]:
