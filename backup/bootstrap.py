@@ -99,8 +99,12 @@ def _proof_options(settings: Settings) -> ProofOptions | None:
     proof, dump = settings.proof, settings.dump
     if proof.mode == "off":
         return None
-    left_out = excluded(dump.exclude_schemas, (*dump.exclude_tables, *dump.exclude_table_data))
-    return ProofOptions(mode=proof.mode, seconds=proof.timeout, excluded=left_out)
+    return ProofOptions(
+        mode=proof.mode,
+        seconds=proof.timeout,
+        excluded=excluded(dump.exclude_schemas, dump.exclude_tables),
+        without_rows=excluded((), dump.exclude_table_data),
+    )
 
 
 def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:

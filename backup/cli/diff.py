@@ -11,6 +11,7 @@ from backup.cli.targets import find_backup
 from backup.domain.comparison import Scope, differences
 from backup.errors import NotFound, ProofMismatch
 from backup.workflow.catalog import Catalog
+from backup.workflow.restore import left_out_of
 
 
 @command("diff")
@@ -30,7 +31,9 @@ def diff(invocation: Invocation, *, backup: str) -> None:
     database = restorer.address.database or found.database.name
     now = restorer.look(database, expected.mode, within=invocation.settings.proof.timeout)
     unproven = {**now.unproven, **expected.unproven}
-    drift = tuple(differences(expected.facts, now.facts, unproven=unproven, scope=Scope(partial=found.filtered)))
+    drift = tuple(
+        differences(expected.facts, now.facts, unproven=unproven, scope=Scope(left_out=left_out_of(expected)))
+    )
     real = [each for each in drift if not each.noted]
     invocation.emit(
         {

@@ -25,6 +25,7 @@ def drill_view(result: Drill) -> View:
                 "because": result.text,
                 "server": f"PostgreSQL {result.server_version}" if result.server_version else None,
                 "sample": None if result.sample == 1 else f"{result.sample:.0%} of the tables",
+                "not compared": ", ".join(result.not_compared) or None,
                 "time to restore": show_seconds(result.restore_seconds) if result.restore_seconds else None,
                 "took": ", ".join(f"{name} {show_seconds(each)}" for name, each in result.seconds.items()),
                 "checks": ", ".join(f"{each.name}: {'good' if each.passed else each.said}" for each in result.checks)
@@ -69,4 +70,5 @@ def told_drill(result: Drill | None, moment: datetime) -> str:
     if result is None:
         return ""
     took = f", restores in {show_seconds(result.restore_seconds)}" if result.restore_seconds else ""
-    return f"{result.verdict} {show_age(moment - result.time)} ago{took}"
+    part = f" ({result.sample:.0%} sample)" if result.sample < 1 else ""
+    return f"{result.verdict}{part} {show_age(moment - result.time)} ago{took}"

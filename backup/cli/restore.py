@@ -105,7 +105,7 @@ def _restore(
         if wanted.replace:
             swapped = swap(restorer, report, proof, replaced=replaced, disconnect=wanted.disconnect)
             facts |= jsonable(swapped)
-        elif proof and not proof.proves:
+        elif proof and proof.differs:
             raise differing(report, proof)
     lines = [told_restore(found, report), told_proof, *(_told_swap(swapped) if swapped else ())]
     short = f"{lines[0].partition(chr(10))[0]}; {told_proof}"

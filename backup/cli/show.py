@@ -47,8 +47,8 @@ def show(invocation: Invocation, *, backup: str, against: str | None) -> None:
 def _show_against(invocation: Invocation, found: Manifest, store: Store, against: str) -> None:
     """What is different in `found` from an older backup."""
     older, older_store = find_backup(invocation, against)
-    facts = [_proof(backup, place).facts for backup, place in ((older, older_store), (found, store))]
-    drift = tuple(differences(facts[0], facts[1]))
+    before, after = _proof(older, older_store), _proof(found, store)
+    drift = tuple(differences(before.facts, after.facts, unproven={**before.unproven, **after.unproven}))
     result = {"backup": found.id, "against": older.id, "differences": [described(each) for each in drift]}
     invocation.emit(result, drift_view(drift, f"{found.id} against {older.id}"))
 

@@ -5,6 +5,7 @@ Drill, restore, `diff`, `show --against` and the guard against suspect backups a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -60,13 +61,16 @@ class Scope:
         only: kinds that are; None for all.
         tables: names (`schema.table`, as they are) whose rows are; those of others and large objects are not. None for
             all.
-        partial: what is missing was perhaps left out on purpose, and is noted.
+        left_out: names of relations (`schema.table`, quoted) and beginnings of names (`schema.`) that a dump was told
+            to leave out: what is missing and tells one of them is noted.
+        cut_keys: foreign keys to tables without their rows could not be restored: a missing one is noted.
     """
 
     without: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     tables: frozenset[str] | None = None
-    partial: bool = False
+    left_out: frozenset[str] = frozenset()
+    cut_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,32 +79,44 @@ class Comparison:
 
     Attributes:
         unproven: of what nothing can be said, each with the reason.
+        unread: tables that are known, but could not be read where they were restored, with the reason.
         tables, rows: that were compared.
     """
 
     mode: Mode
     differences: tuple[Difference, ...]
     unproven: Mapping[Fact, str]
+    unread: Mapping[Fact, str]
     tables: int
     rows: int
 
     @property
+    def differs(self) -> bool:
+        """Whether something differs that matters."""
+        return not all(difference.noted for difference in self.differences)
+
+    @property
     def proves(self) -> bool:
-        """Whether nothing differs that matters."""
-        return all(difference.noted for difference in self.differences)
+        """Whether nothing differs that matters, all was read that is known, and that was not nothing at all."""
+        nothing = not self.tables and any(fact.kind == ROWS for fact in self.unproven)
+        return not self.differs and not self.unread and not nothing
 
     @property
     def text(self) -> str:
         """In one line, for people."""
-        if not self.proves:
+        if self.differs:
             counted = sum(not each.noted for each in self.differences)
             return f"{counted} difference{'s' * (counted != 1)} from what the snapshot held"
+        if self.unread:
+            fact, why = next(iter(self.unread.items()))
+            return f"not proven: {len(self.unread)} facts could not be read where it was restored, first {fact}: {why}"
+        if not self.proves:
+            return "not proven: the proof knows nothing of its tables"
         what = "every value" if self.mode == "full" else "the number of rows"
-        missed = (
-            f", but of {len(self.unproven)} fact{'s' * (len(self.unproven) != 1)} nothing is known"
-            if self.unproven
-            else ""
-        )
+        single = [fact for fact in self.unproven if fact.name]
+        missed = f", but of {len(single)} fact{'s' * (len(single) != 1)} nothing is known" if single else ""
+        if kinds := sorted({fact.kind for fact in self.unproven if not fact.name}):
+            missed += f"; of every {', '.join(kinds)} nothing is known"
         return f"proven: {what} of {self.tables} table{'s' * (self.tables != 1)}, {self.rows:,} rows{missed}"
 
 
@@ -117,6 +133,11 @@ def compare(expected: Proof, found: Proof, scope: Scope | None = None) -> Compar
         mode="full" if expected.mode == found.mode == "full" else "rows",
         differences=tuple(differences(expected.facts, found.facts, unproven=unproven, scope=scope)),
         unproven={fact: why for fact, why in sorted(unproven.items()) if _is_wanted(fact, scope)},
+        unread={
+            fact: why
+            for fact, why in sorted(found.unproven.items())
+            if fact.kind in OF_TABLES and fact in expected.facts and _is_wanted(fact, scope)
+        },
         tables=len(tables),
         rows=sum(value for value in tables if isinstance(value, int)),
     )
@@ -151,7 +172,7 @@ def differences(
             continue
         if fact.kind == CONTENT and None in {left, right} and _is_there(fact.name, expected, found, unproven):
             continue
-        noted = fact.kind in NOTED or (scope.partial and right is None)
+        noted = fact.kind in NOTED or (right is None and _is_excused(fact, left, scope))
         yield Difference(kind=fact.kind, name=fact.name, expected=left, found=right, noted=noted)
 
 
@@ -162,6 +183,20 @@ def _agree(left: Value | None, right: Value | None) -> bool:
     if isinstance(left, tuple) and isinstance(right, tuple):
         return left[0] <= right[0] and right[1] <= left[1]
     return left == right
+
+
+def _is_excused(fact: Fact, value: Value | None, scope: Scope) -> bool:
+    """Whether a fact may be missing: it tells of what was left out, or is a key to it."""
+    if scope.cut_keys and fact.kind == "constraint" and str(value).startswith("FOREIGN KEY"):
+        return True
+    if scope.cut_keys and fact.kind == "comment" and fact.name.startswith("table constraint "):
+        return True
+    if not scope.left_out:
+        return False
+    if fact.kind == "schema":
+        return f"{fact.name}." in scope.left_out
+    names = "|".join(re.escape(name) + ("" if name.endswith(".") else r'(?![\w$"])') for name in sorted(scope.left_out))
+    return re.search(rf'(?<![\w$".])(?:{names})', f"{fact.name} {value}") is not None
 
 
 def _is_there(table: str, expected: Facts, found: Facts, unproven: Collection[Fact]) -> bool:

@@ -47,6 +47,7 @@ class Drill:
         sample: share of the tables whose rows were restored, above 0 and at most 1.
         tables, rows: that were compared.
         differences: by name, the first of `difference_count`; noted ones are not counted.
+        not_compared: kinds of facts that could not come back there, such as owners on a server without the roles.
         unproven: facts of which nothing can be said, the first of `unproven_count`.
         seconds: by phase: server, load, indexes, finish, proof, checks and so on.
         restore_seconds: from the first byte of the dump to a database that can be used: the measured time to restore.
@@ -67,6 +68,7 @@ class Drill:
     rows: int = 0
     differences: tuple[Difference, ...] = ()
     difference_count: int = 0
+    not_compared: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
     unproven_count: int = 0
     checks: tuple[CheckResult, ...] = ()

@@ -39,6 +39,10 @@ OWNERS = frozenset({"owner"})
 PRIVILEGES = frozenset({"acl", "database acl", "large object acl", "default privileges"})
 OF_DATABASE = frozenset({"database", "database acl", "database setting"})
 
+LEFT_OUT = "a setting leaves it out"
+ROWS_LEFT_OUT = "a setting leaves its rows out"
+"""Reasons for which a fact is unproven that a dump was told of."""
+
 LONGEST = 1000
 """Characters of a definition that are kept; of a longer one the beginning and a hash."""
 

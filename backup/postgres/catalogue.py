@@ -19,6 +19,12 @@ def _own(catalog: str, alias: str) -> str:
         AND e.objid = {alias}.oid AND e.deptype = 'e')"""
 
 
+def _dumped(index: str) -> str:
+    """A condition: no index that was left behind invalid, as a CREATE INDEX CONCURRENTLY that failed does."""
+    return f"""NOT EXISTS (SELECT FROM pg_index AS v JOIN pg_class AS p ON p.oid = v.indrelid
+        WHERE v.indexrelid = {index} AND NOT v.indisvalid AND p.relkind <> 'p')"""
+
+
 def _acl(acl: str) -> str:
     """An ACL as sorted text. MAINTAIN, part of ALL and the owner's since 17, counts only where it stands alone."""
     return f"""(SELECT coalesce(string_agg(format('%s: %s%s by %s', who, privilege_type,
@@ -32,6 +38,10 @@ def _acl(acl: str) -> str:
 
 _COLUMN_OPTIONS = "array(SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\\_attver=%')"
 """Without where in the write-ahead log a column was changed, which some builds keep there and no dump has."""
+
+
+_QUALIFIER = r"""'(''(?:[^'']|'''')*'')|(?:"(?:[^"]|"")*"|\m[[:alpha:]_][[:alnum:]_$]*)[.]'"""
+"""A string, which stays, or the name of a table before a column, which goes."""
 
 
 def _options(options: str) -> str:
@@ -72,7 +82,7 @@ RELATIONS = {
                 FROM pg_inherits WHERE inhrelid = c.oid))
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS am ON am.oid = c.relam
         LEFT JOIN pg_class AS toast ON toast.oid = c.reltoastrelid
-        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND {_dumped("c.oid")}""",
     # Columns that came from a parent stand first after a restore: of such tables the order is no fact.
     "column": f"""SELECT format('%s.%I', {_NAME}, a.attname), concat_ws(' | ',
             CASE WHEN c.relispartition OR NOT EXISTS (SELECT FROM pg_inherits AS p WHERE p.inhrelid = c.oid)
@@ -107,7 +117,7 @@ RELATIONS = {
                 FROM pg_attribute AS a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0),
             'attached to ' || (SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = i.indexrelid))
         FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")}""",
+        WHERE {_USER_SCHEMA} AND {_own("pg_class", "c")} AND {_dumped("c.oid")}""",
     "trigger": """SELECT format('%I on %s', t.tgname, t.tgrelid::regclass), concat_ws(' | ', pg_get_triggerdef(t.oid),
             'enabled ' || t.tgenabled::text)
         FROM pg_trigger AS t WHERE NOT t.tgisinternal""",
@@ -124,7 +134,7 @@ RELATIONS = {
     # 16 and newer leave out the table's name before a column where there is only one table. So without such names;
     # what they meant is in the list of columns.
     "view": f"""SELECT {_NAME},
-            regexp_replace(pg_get_viewdef(c.oid), '("[^"]*"|[a-z_0-9]+)[.]', '', 'g') || ' reads ' ||
+            regexp_replace(pg_get_viewdef(c.oid), {_QUALIFIER}, '\\1', 'g') || ' reads ' ||
             (SELECT string_agg(DISTINCT o.type || ' ' || o.identity COLLATE "C", ', ')
                 FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid,
                     pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) AS o
@@ -209,9 +219,9 @@ TYPES = {
 WHOLE = {
     "extension": """SELECT quote_ident(e.extname), n.nspname
         FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace""",
-    "event trigger": """SELECT quote_ident(evtname), concat_ws(' | ', evtevent, evtfoid::regprocedure,
+    "event trigger": f"""SELECT quote_ident(evtname), concat_ws(' | ', evtevent, evtfoid::regprocedure,
             'enabled ' || evtenabled::text, array_to_string(evttags, ', '))
-        FROM pg_event_trigger""",
+        FROM pg_event_trigger AS t WHERE {_own("pg_event_trigger", "t")}""",
     "publication": """SELECT quote_ident(pubname), concat_ws(' | ', puballtables, pubinsert,
             pubupdate, pubdelete, pubtruncate, pubviaroot, nullif(to_jsonb(p) ->> 'pubgencols', 'n'),
             (SELECT string_agg(format('%s (%s) %s', r.prrelid::regclass,
@@ -223,7 +233,7 @@ WHOLE = {
                 FROM pg_publication_namespace AS s WHERE s.pnpubid = p.oid))
         FROM pg_publication AS p""",
     "subscription": """SELECT quote_ident(subname), concat_ws(' | ', 'md5 ' || md5(subconninfo), subslotname,
-            subenabled, array_to_string(subpublications, ', ')) FROM pg_subscription AS s
+            array_to_string(subpublications, ', ')) FROM pg_subscription AS s
         JOIN pg_database AS d ON d.oid = s.subdbid WHERE d.datname = current_database()""",
     "foreign data wrapper": f"""SELECT quote_ident(fdwname), {_options("fdwoptions")} FROM pg_foreign_data_wrapper AS f
         WHERE {_own("pg_foreign_data_wrapper", "f")}""",
@@ -232,25 +242,44 @@ WHOLE = {
         FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS f ON f.oid = s.srvfdw""",
     "user mapping": f"""SELECT format('%I for %s', srvname, usename), 'md5 ' || md5({_options("umoptions")})
         FROM pg_user_mappings""",
+    "access method": """SELECT quote_ident(amname), concat_ws(' | ', amtype::text, amhandler) FROM pg_am AS a
+        WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = 'pg_am'::regclass
+            AND e.objid = a.oid AND e.deptype = 'e')""",
+    "language": f"""SELECT quote_ident(lanname), concat_ws(' | ', lanpltrusted::text, lanplcallfoid::regproc)
+        FROM pg_language AS l WHERE oid >= 16384 AND {_own("pg_language", "l")}""",
+    "operator family": f"""SELECT format('%I.%I %s', n.nspname, f.opfname, am.amname), '' FROM pg_opfamily AS f
+        JOIN pg_namespace AS n ON n.oid = f.opfnamespace JOIN pg_am AS am ON am.oid = f.opfmethod
+        WHERE {_USER_SCHEMA} AND {_own("pg_opfamily", "f")}""",
+    "text search parser": f"""SELECT format('%I.%I', n.nspname, prsname), concat_ws(' | ', prsstart, prstoken)
+        FROM pg_ts_parser AS p JOIN pg_namespace AS n ON n.oid = p.prsnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_ts_parser", "p")}""",
+    "text search template": f"""SELECT format('%I.%I', n.nspname, tmplname), concat_ws(' | ', tmplinit, tmpllexize)
+        FROM pg_ts_template AS t JOIN pg_namespace AS n ON n.oid = t.tmplnamespace
+        WHERE {_USER_SCHEMA} AND {_own("pg_ts_template", "t")}""",
+    "security label": """SELECT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels
+        WHERE objtype NOT IN ('role', 'tablespace')""",
+    "transform": f"""SELECT concat_ws(' ', trftype::regtype, l.lanname), concat_ws(' | ', trffromsql, trftosql)
+        FROM pg_transform AS t JOIN pg_language AS l ON l.oid = t.trflang WHERE {_own("pg_transform", "t")}""",
     "default privileges": f"""SELECT concat_ws(' ', pg_get_userbyid(defaclrole),
             nullif(defaclnamespace, 0)::regnamespace, defaclobjtype), {_acl("defaclacl")} FROM pg_default_acl""",
-    "comment": """SELECT type || ' ' || identity, description FROM pg_description AS c,
+    "comment": f"""SELECT type || ' ' || identity, description FROM pg_description AS c,
             pg_identify_object(classoid, objoid, objsubid)
         WHERE (objoid >= 16384 OR classoid IN ('pg_namespace'::regclass, 'pg_extension'::regclass,
             'pg_largeobject'::regclass)) AND coalesce(schema, '') <> 'pg_catalog'
             AND identity NOT IN ('pg_toast', 'pg_catalog') AND NOT EXISTS (
-                SELECT FROM pg_depend AS e WHERE e.classid = c.classoid AND e.objid = c.objoid AND e.deptype = 'e')""",
+                SELECT FROM pg_depend AS e WHERE e.classid = c.classoid AND e.objid = c.objoid AND e.deptype = 'e')
+            AND (c.classoid <> 'pg_class'::regclass OR {_dumped("c.objoid")})""",
     "acl": f"""SELECT kind || ' ' || name, {_acl("acl")} FROM (
             SELECT 'schema' AS kind, quote_ident(nspname) AS name, coalesce(nspacl, acldefault('n', nspowner)) AS acl
                 FROM pg_namespace AS n WHERE {_USER_SCHEMA}
             UNION ALL SELECT 'relation', {_NAME},
                 coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c')
+                WHERE {_USER_SCHEMA} AND relkind NOT IN ('i', 'I', 'c') AND {_own("pg_class", "c")}
             UNION ALL SELECT 'column', format('%s.%I', {_NAME}, attname), attacl
                 FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
                 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE {_USER_SCHEMA} AND attacl IS NOT NULL AND NOT attisdropped
+                WHERE {_USER_SCHEMA} AND attacl IS NOT NULL AND NOT attisdropped AND {_own("pg_class", "c")}
             UNION ALL SELECT 'routine', p.oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
                 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
                 WHERE {_USER_SCHEMA} AND {_own("pg_proc", "p")}
@@ -286,7 +315,8 @@ WHOLE = {
                 FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace WHERE {_USER_SCHEMA}
             UNION ALL SELECT 'text search configuration', c.oid::regconfig::text, cfgowner
                 FROM pg_ts_config AS c JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE {_USER_SCHEMA}
-            UNION ALL SELECT 'event trigger', quote_ident(evtname), evtowner FROM pg_event_trigger
+            UNION ALL SELECT 'event trigger', quote_ident(evtname), evtowner FROM pg_event_trigger AS t
+                WHERE {_own("pg_event_trigger", "t")}
             UNION ALL SELECT 'publication', quote_ident(pubname), pubowner FROM pg_publication
             UNION ALL SELECT 'wrapper', quote_ident(fdwname), fdwowner FROM pg_foreign_data_wrapper AS f
                 WHERE {_own("pg_foreign_data_wrapper", "f")}

@@ -51,7 +51,6 @@ _MANY_OBJECTS = 10_000
 """Large objects above which they are known only all together (a guess at how many names are of use)."""
 _GRACE = 0.2
 """Share of the time that is kept for counting what there was no time to fingerprint."""
-_LEFT_OUT = "a setting leaves it out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,7 @@ class FactReader:
         for name, value in {**_SETTINGS, **({} if parallel else _ONE_CORE)}.items():
             self._connection.execute("SELECT pg_catalog.set_config(%(n)s, %(v)s, true)", {"n": name, "v": value})
 
-    def leave_out(self, exclusions: Sequence[Exclusion]) -> dict[str, str]:
+    def leave_out(self, exclusions: Sequence[Exclusion], reason: str) -> dict[str, str]:
         """What a dump leaves out is unproven: tables, returned with the reason; positions; what views are filled with.
 
         Must be called before `settle`: which tables are found by their names alone, the session's own path says.
@@ -135,11 +134,11 @@ class FactReader:
         excuses = {}
         for kind, name, owned in self._connection.execute(read_query("excluded"), arguments):
             if kind == "r":
-                excuses[name] = _LEFT_OUT
+                excuses[name] = reason
             else:
-                self._miss(Fact(POSITION if kind == "S" else "relation", name), _LEFT_OUT)
+                self._miss(Fact({"S": POSITION, "n": "schema"}.get(kind, "relation"), name), reason)
             for sequence in owned or ():  # a dump has it without its owner
-                self._miss(Fact("sequence", sequence), _LEFT_OUT)
+                self._miss(Fact("sequence", sequence), reason)
         return excuses
 
     def tables(self, sized: Collection[str] = ()) -> list[Table]:
@@ -212,15 +211,20 @@ class FactReader:
     def read_large_objects(self) -> None:
         """Count, bytes and MD5 of the large objects: of each, where there are not too many."""
         fact = Fact(LARGE_OBJECTS, "")
-        found: list[tuple[int, int, str, int]] = []
+        count = size = mark = 0
+        single: dict[Fact, Value] = {}
         with self._asking(fact):
-            found = self._connection.execute(read_query("large_objects_content")).fetchall()
+            # Row by row: there may be millions.
+            query = read_query("large_objects_content").encode()
+            for oid, length, digest, hashed in self._connection.cursor().stream(query):
+                count, size, mark = count + 1, size + length, mark + hashed
+                if count <= self._most_objects:
+                    single[Fact(LARGE_OBJECT, str(oid))] = f"{length} bytes, md5 {digest}"
         if fact in self.findings.unproven:
             return
-        size, mark = sum(row[1] for row in found), sum(row[3] for row in found)
-        self.findings.facts[fact] = f"{len(found)} objects, {size} bytes, {mark}"
-        for oid, length, digest, _ in found if len(found) <= self._most_objects else []:
-            self.findings.facts[Fact(LARGE_OBJECT, str(oid))] = f"{length} bytes, md5 {digest}"
+        self.findings.facts[fact] = f"{count} objects, {size} bytes, {mark}"
+        if count <= self._most_objects:
+            self.findings.facts |= single
 
     @property
     def left(self) -> float:
@@ -276,7 +280,9 @@ class FactReader:
 
     def _question(self, table: Table) -> str:
         """What is selected of a table. `(x.*)`, for `x` alone would mean a column of that name."""
-        row = "(x.*)" if table.columns is None else f"ROW({', '.join(f'x.{column}' for column in table.columns)})"
+        # ROW: a cast of the user's from the table's own type to text would tell what it likes.
+        columns = "x.*" if table.columns is None else ", ".join(f"x.{column}" for column in table.columns)
+        row = f"ROW({columns})"
         content = f'sum(pg_catalog.hashtextextended({row}::text COLLATE "C", 0)::numeric)::text'
         return f"count(*), {content if self._mode == 'full' else 'NULL'} FROM ONLY {table.name} AS x"
 

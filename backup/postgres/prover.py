@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from backup.domain.patterns import Exclusion
-from backup.domain.proof import Fact, Mode, Proof, Totals
+from backup.domain.proof import LEFT_OUT, ROWS_LEFT_OUT, Fact, Mode, Proof, Totals
 from backup.errors import PartUnavailable, PgproofError
 from backup.logs import log
 from backup.postgres.connection import Connection, connect
@@ -40,11 +40,13 @@ class ProofOptions:
     Attributes:
         seconds: after which what is not known by then stays unproven.
         excluded: what the dump leaves out.
+        without_rows: tables of which it leaves the rows out.
     """
 
     mode: Mode
     seconds: float
     excluded: tuple[Exclusion, ...] = ()
+    without_rows: tuple[Exclusion, ...] = ()
 
 
 class Prover:
@@ -149,7 +151,8 @@ class Prover:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             connection.execute(b"SET TRANSACTION SNAPSHOT '" + self._snapshot.name.encode() + b"'")
             self._reader = reader = FactReader(connection, options.mode, seconds=options.seconds)
-            excuses = reader.leave_out(options.excluded)
+            excuses = reader.leave_out(options.without_rows, ROWS_LEFT_OUT)
+            excuses |= reader.leave_out(options.excluded, LEFT_OUT)
             reader.settle(parallel=False)
             reader.read_tables(self._locked(reader, connection, excuses))
             reader.read_large_objects()

@@ -33,6 +33,8 @@ from backup.postgres.scratch import ScratchServer
 from backup.postgres.session import lift_timeouts, settle
 from backup.postgres.snapshot import read_database
 
+_ABOUT_VALUES = {"22", "23", "P0"}
+"""Classes of SQLSTATE: data exceptions, violated constraints, errors raised by functions."""
 _SPARE = 256 << 20
 """Bytes of a new server without any database, and of its write-ahead log."""
 _GROWTH = 1.1
@@ -95,7 +97,7 @@ class ServerTrial:
                     try:
                         said = _verdict(connection.execute(sql.encode()))
                     except psycopg.Error as error:
-                        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                        said = _reason(error)
                         if is_over():
                             said = f"no answer within {within:g} s"
         except Interrupted:
@@ -221,13 +223,22 @@ def _refuse_lack_of_room(backup: Manifest, share: float, folder: Path) -> None:
         )
 
 
+def _reason(error: psycopg.Error) -> str:
+    """Why a query failed; where it is about a value, without it: the result of a drill is kept as plain text."""
+    if (error.sqlstate or "")[:2] in _ABOUT_VALUES:
+        return f"it failed with {type(error).__name__} ({error.sqlstate})"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def _verdict(cursor: psycopg.Cursor[TupleRow]) -> str:
-    """What is wrong with the answer of the last statement that gave one; empty if nothing is."""
+    """What is wrong with the first answer that is wrong, of all statements that give one; empty if nothing is."""
     said = "it gave no rows"
     while True:
         if cursor.description:
             wrong = next((row for row in cursor if not row or row[0] is not True), None)
             said = "it gave no rows" if not cursor.rowcount else "" if wrong is None else _told(wrong)
+            if said:
+                return said
         if not cursor.nextset():
             return said
 

@@ -38,9 +38,13 @@ class Listing:
         return next(reversed(self.drills.get(backup.id, ())), None)
 
     def is_proven(self, backup: Manifest) -> bool:
-        """Whether its newest drill found it to be what its snapshot held."""
-        drill = self.last_drill(backup)
-        return drill is not None and drill.proven
+        """Whether a drill of all of it found it to be what its snapshot held, and none since then disproved it."""
+        for drill in reversed(self.drills.get(backup.id, ())):
+            if drill.verdict in {"differs", "failed"}:
+                return False
+            if drill.proven and drill.sample == 1:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 from backup.domain.comparison import Comparison, Scope, compare
 from backup.domain.manifest import Manifest, Role, Status
-from backup.domain.proof import OF_TABLES, ROWS
+from backup.domain.proof import LEFT_OUT, OF_TABLES, Proof
 from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
@@ -66,7 +66,7 @@ def prove(
         return None
     log.info("comparing with the proof", database=report.database)
     found = restorer.look(report.database, expected.mode, within=within)
-    return compare(expected, found, scope_of(backup, report))
+    return compare(expected, found, scope_of(expected, report))
 
 
 def differing(report: RestoreReport, proof: Comparison) -> ProofMismatch:
@@ -96,15 +96,23 @@ def swap(
         ProofMismatch: it differs, or nothing is known of its tables.
         PgproofError: as `Restorer.swap`.
     """
-    if proof and not proof.proves:
+    if proof and proof.differs:
         raise differing(report, proof)
-    if proof and not proof.tables and any(fact.kind == ROWS for fact in proof.unproven):
+    if proof and not proof.proves:
         raise ProofMismatch(
-            f"{report.database} is restored, but none of its tables could be compared with the backup's proof",
+            f"{report.database} is restored, but not all of it could be compared with the backup's proof",
+            detail=proof.text,
             hint="give it more time (PGPROOF_PROOF_TIMEOUT), or swap it uncompared: --no-proof",
         )
-    with suppress(Interrupted), undisturbed():  # a signal that waited for the swap has nothing to stop any more
-        done = restorer.swap(report.database, replaced, disconnect=disconnect)
+    done: Swapped | None = None
+    try:
+        with undisturbed():
+            done = restorer.swap(report.database, replaced, disconnect=disconnect)
+    except Interrupted:  # one that waited for the swap has nothing to stop any more
+        if done is None:
+            raise
+    if done is None:
+        raise AssertionError("a swap returns or raises")
     return done
 
 
@@ -120,14 +128,21 @@ def staying(report: RestoreReport) -> Iterator[None]:
         raise
 
 
-def scope_of(backup: Manifest, report: RestoreReport) -> Scope:
+def scope_of(expected: Proof, report: RestoreReport) -> Scope:
     """What of the proof a restore has to bear out."""
     return Scope(
         without=report.left_out,
         only=None if report.whole_schema else frozenset(OF_TABLES),
         tables=report.tables,
-        partial=backup.filtered or report.tables is not None,
+        left_out=left_out_of(expected),
+        cut_keys=report.tables is not None,
     )
+
+
+def left_out_of(expected: Proof) -> frozenset[str]:
+    """The relations, and the schemas as the beginning of their names, that the dump was told to leave out."""
+    facts = [fact for fact, why in expected.unproven.items() if why == LEFT_OUT]
+    return frozenset(f"{fact.name}." if fact.kind == "schema" else fact.name for fact in facts)
 
 
 def _cautions(backup: Manifest) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from backup.domain.patterns import excluded
+from backup.domain.proof import LEFT_OUT
 from backup.postgres.connection import connect
 from backup.postgres.facts import FactReader
 from backup.postgres.session import settle
@@ -85,7 +86,7 @@ def thought(crowded: Crowded, *, schemas: tuple[str, ...] = (), tables: tuple[st
     with connect(address_of(crowded.server, crowded.database)) as connection:
         settle(connection)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return set(FactReader(connection, "full", seconds=10).leave_out(excluded(schemas, tables)))
+        return set(FactReader(connection, "full", seconds=10).leave_out(excluded(schemas, tables), LEFT_OUT))
 
 
 @pytest.mark.parametrize("pattern", TABLE_PATTERNS)

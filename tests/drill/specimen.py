@@ -110,7 +110,7 @@ def restored_specimen(server: Server, store: Store) -> Iterator[Restored]:
         expected = Catalog(store).proof_of(backup)
         if expected is None:
             raise IntegrityFailed("the backup has no proof")
-        yield Restored(server=server, restorer=restorer, expected=expected, scope=scope_of(backup, report))
+        yield Restored(server=server, restorer=restorer, expected=expected, scope=scope_of(expected, report))
     finally:
         for database in (COPY, RESTORED, SOURCE):
             _drop(server, database)

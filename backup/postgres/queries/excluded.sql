@@ -1,4 +1,4 @@
--- Tables, sequences and materialized views that patterns leave out. A pattern without a schema means what the search
+-- Tables, sequences and materialized views that patterns leave out, and schemas that are left out as a whole. A pattern without a schema means what the search
 -- path finds by its name alone: the first of that name in its schemas. With the sequences that belong to a table.
 SELECT c.relkind::text, format('%%I.%%I', n.nspname, c.relname),
        (SELECT array_agg(format('%%I.%%I', t.nspname, s.relname))
@@ -15,3 +15,8 @@ WHERE c.relkind IN ('r', 'S', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'inf
               SELECT FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace p ON p.oid = o.relnamespace
               WHERE o.relname = c.relname
                 AND array_position(%(path)s::name[], p.nspname) < array_position(%(path)s::name[], n.nspname)) END)
+UNION ALL
+SELECT 'n', quote_ident(n.nspname), NULL FROM pg_catalog.pg_namespace n
+WHERE n.nspname !~ '^pg_' AND EXISTS (
+    SELECT FROM unnest(%(schemas)s::text[], %(tables)s::text[]) AS pattern (schema, name)
+    WHERE pattern.name = '' AND n.nspname::text ~ pattern.schema COLLATE pg_catalog.default)
