@@ -5,6 +5,7 @@ Stored beside the backup, one object a drill, never overwritten. Format version 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -97,6 +98,16 @@ class Drill:
     def from_json(cls, data: bytes, *, where: str) -> Drill:
         """Read what `to_json` wrote. Raises IntegrityFailed where it cannot be read; `where` says which, for people."""
         return read_document(data, _ADAPTER, newest=FORMAT, what=f"the drill {where}")
+
+
+def prove(drills: Sequence[Drill]) -> bool:
+    """Whether drills of a backup, oldest first, prove it: one of all of it did, and none since then disproved it."""
+    for drill in reversed(drills):
+        if drill.verdict in {"differs", "failed"}:
+            return False
+        if drill.proven and drill.sample == 1:
+            return True
+    return False
 
 
 _ADAPTER = TypeAdapter(Drill)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 from typing import get_args
 
-from backup.domain.drill import Drill, Verdict
+from backup.domain.drill import Drill, Verdict, prove
 from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest, Status
 
@@ -55,15 +55,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A backup and its last drill."""
+    """A backup and its last drill. `proven`: all of its drills together say so."""
 
     backup: Manifest
     drill: Drill | None
-
-    @property
-    def proven(self) -> bool:
-        """Whether its last drill found it to be what its snapshot held."""
-        return self.drill is not None and self.drill.proven
+    proven: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +148,11 @@ def make_report(
     """
     since, now = since.astimezone(UTC), now.astimezone(UTC)
     history = [
-        Entry(backup=each, drill=next(reversed(drills.get(each.id, ())), None))
+        Entry(
+            backup=each,
+            drill=next(reversed(drills.get(each.id, ())), None),
+            proven=prove(drills.get(each.id, ())),
+        )
         for each in sorted(backups, key=lambda each: each.snapshot.time)
     ]
     entries = tuple(each for each in history if each.backup.snapshot.time >= since)

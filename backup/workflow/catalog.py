@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill
+from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill, prove
 from backup.domain.ids import AtOrBefore, BackupId, Latest, LatestProven, Reference
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
 from backup.domain.proof import PROOF_LIMIT, Proof
@@ -39,12 +39,7 @@ class Listing:
 
     def is_proven(self, backup: Manifest) -> bool:
         """Whether a drill of all of it found it to be what its snapshot held, and none since then disproved it."""
-        for drill in reversed(self.drills.get(backup.id, ())):
-            if drill.verdict in {"differs", "failed"}:
-                return False
-            if drill.proven and drill.sample == 1:
-                return True
-        return False
+        return prove(self.drills.get(backup.id, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +96,13 @@ class Catalog:
     def drills_of(self, backup: Manifest) -> tuple[Drill, ...]:
         """The drills of one backup, oldest first."""
         prefix = f"{backup.target}/{backup.id}/{FOLDER}/"
-        keys = [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]
-        return tuple(sorted(map(self._read_drill, keys), key=lambda drill: drill.time))
+        found = []
+        for key in [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]:
+            try:
+                found.append(self._read_drill(key))
+            except IntegrityFailed as error:
+                log.warning("passed over", object=key, reason=error.message)
+        return tuple(sorted(found, key=lambda drill: drill.time))
 
     def proof_of(self, backup: Manifest) -> Proof | None:
         """What its snapshot held; None where that was not kept.
