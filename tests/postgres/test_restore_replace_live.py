@@ -139,6 +139,7 @@ def test_whenever_it_is_ended_the_name_leads_to_the_old_or_the_new_and_lets_peop
             pause.wait(chance.uniform(0.4, 1) * whole.seconds)
             if running_.is_running():
                 running_.signal(signum)
+            wait_until(lambda: not running_.is_running() and not running_.processes())
             ended = running_.finish()
         assert ended.code in {0, -signum, 128 + signum}, ended
         wait_until(lambda: sessions(live, live.name) == 0)
