@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from backup.domain.patterns import Exclusion
-from backup.domain.proof import CONTENT, LARGE_OBJECT, LARGE_OBJECTS, POSITION, ROWS, Fact, Mode, Value, kept
+from backup.domain.proof import CONTENT, LARGE_OBJECT, LARGE_OBJECTS, LEFT_OUT, POSITION, ROWS, Fact, Mode, Value, kept
 from backup.logs import log
 from backup.postgres.catalogue import QUERIES
 from backup.postgres.connection import Connection, is_lost
@@ -137,7 +137,7 @@ class FactReader:
                 excuses[name] = reason
             else:
                 self._miss(Fact({"S": POSITION, "n": "schema"}.get(kind, "relation"), name), reason)
-            for sequence in owned or ():  # a dump has it without its owner
+            for sequence in owned or () if reason == LEFT_OUT else ():  # a dump has it without its owner
                 self._miss(Fact("sequence", sequence), reason)
         return excuses
 

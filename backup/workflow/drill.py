@@ -7,6 +7,7 @@ the store was missing, leaves no result.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -218,12 +219,12 @@ def mismatch(result: Drill) -> ProofMismatch:
 
 
 _SHOWN = 20
-_OF_ROWS = ("DETAIL", "CONTEXT", "COPY ")
+_OF_ROWS = re.compile(r"^\s*(?:DETAIL|CONTEXT):.*\n?|(?<=COPY )(\S+?),.*", re.MULTILINE)
 
 
 def _without_values(said: str) -> str:
-    """What a server said, without the lines that may show rows: it is kept as plain text beside the backup."""
-    return "\n".join(line for line in said.splitlines() if not line.strip().startswith(_OF_ROWS))
+    """What a server said, without what may show rows: it is kept as plain text beside the backup."""
+    return _OF_ROWS.sub(lambda found: found[1] or "", said)
 
 
 def _sampled(expected: Proof | None, share: float, *, seed: str) -> tuple[str, ...]:

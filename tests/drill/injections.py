@@ -78,6 +78,7 @@ TABLES = (
         "an index not valid",
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_state'::regclass",
         "index shop.orders_state",
+        "relation shop.orders_state",
     ),
     _i(
         "a unique constraint missing",

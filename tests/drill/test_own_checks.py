@@ -43,7 +43,9 @@ _WRONG = {
     "": "it gave no rows",
     "SELECT n <> 999 FROM generate_series(1, 1000) AS n": "it gave False, not true",
     "SELECT true FROM nowhere": 'relation "nowhere" does not exist',
-    "SELECT 1 / 0 = 1": "division by zero",
+    "SELECT 1 / 0 = 1": "it failed with DivisionByZero (22012)",
+    "SELECT 'ann@example.com'::int = 1": "it failed with InvalidTextRepresentation (22P02)",
+    "SELECT false; SELECT true": "it gave False, not true",
     "SELECT pg_terminate_backend(pg_backend_pid())": "terminating connection due to administrator command",
 }
 

@@ -77,8 +77,12 @@ def proving_engine(
 ) -> PgDumpEngine:
     """An engine as bootstrap makes it, that proves what it dumps."""
     options = options or DumpOptions(globals="off")
-    left_out = excluded(options.exclude_schemas, (*options.exclude_tables, *options.exclude_table_data))
-    proof = ProofOptions(mode=mode, seconds=seconds, excluded=left_out)
+    proof = ProofOptions(
+        mode=mode,
+        seconds=seconds,
+        excluded=excluded(options.exclude_schemas, options.exclude_tables),
+        without_rows=excluded((), options.exclude_table_data),
+    )
     return PgDumpEngine(clients=clients_of(server), options=options, environ=ENVIRON, proof=proof)
 
 
