@@ -39,7 +39,7 @@ def doctor(server: Server, folder: Path) -> int:
 
 def test_the_addresses_can_be_read() -> None:
     lines = re.findall(r"^(?:postgresql://|host=|service=).*$", PAGE.read_text(), re.MULTILINE)
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(Address.parse(line).keywords for line in lines)
 
 
