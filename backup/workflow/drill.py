@@ -219,12 +219,14 @@ def mismatch(result: Drill) -> ProofMismatch:
 
 
 _SHOWN = 20
-_OF_ROWS = re.compile(r"^\s*(?:DETAIL|CONTEXT):.*\n?|(?<=COPY )(\S+?),.*", re.MULTILINE)
+_PLACE = re.compile(r"COPY \S+(?=,)")
+_OF_ROWS = re.compile(r"\s*(?:DETAIL|CONTEXT):")
 
 
 def _without_values(said: str) -> str:
     """What a server said, without what may show rows: it is kept as plain text beside the backup."""
-    return _OF_ROWS.sub(lambda found: found[1] or "", said)
+    places = [(line, _PLACE.search(line)) for line in said.splitlines()]
+    return "\n".join(place[0] if place else line for line, place in places if place or not _OF_ROWS.match(line))
 
 
 def _sampled(expected: Proof | None, share: float, *, seed: str) -> tuple[str, ...]:
