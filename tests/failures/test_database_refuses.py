@@ -83,11 +83,11 @@ def test_an_ordinary_role_backs_up_and_globals_that_it_may_not_read_are_a_warnin
         connection.execute(f"GRANT SELECT ON orders TO {role.name}".encode())
     address = server.url(database, user=role.name, password=role.password)
     allowed = pgproof("backup", "--json", **database_environ(server, address))
-    assert (allowed.code, _roles(allowed)) == (0, ["dump", "globals"]), allowed
+    assert (allowed.code, _roles(allowed)) == (0, ["dump", "globals", "proof"]), allowed
     with server.connect(database) as connection:
         connection.execute("REVOKE SELECT ON pg_auth_members FROM PUBLIC")  # as some managed servers do
     refused = pgproof("backup", "--json", **database_environ(server, address))
-    assert (refused.code, _roles(refused)) == (0, ["dump"]), refused
+    assert (refused.code, _roles(refused)) == (0, ["dump", "proof"]), refused
     assert any("globals" in warning for warning in refused.result["warnings"])
     assert "left out" in refused.stderr
     assert refused.left == ()
@@ -101,7 +101,7 @@ def test_globals_are_left_out_with_a_warning_where_pg_dumpall_is_not_installed(
     for name in ("pg_dump", "pg_restore"):
         (programs / name).symlink_to(shop.server.bin_dir / name)
     ended = pgproof("backup", "--json", PGPROOF_PG_BIN=str(programs))
-    assert (ended.code, _roles(ended)) == (0, ["dump"]), ended
+    assert (ended.code, _roles(ended)) == (0, ["dump", "proof"]), ended
     assert any("pg_dumpall" in warning for warning in ended.result["warnings"])
 
 
