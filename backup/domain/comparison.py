@@ -193,8 +193,8 @@ def _is_excused(fact: Fact, value: Value | None, scope: Scope) -> bool:
         return True
     if not scope.left_out:
         return False
-    if fact.kind == "schema":
-        return f"{fact.name}." in scope.left_out
+    if fact.kind == "schema" or fact.name.startswith("schema "):
+        return f"{fact.name.removeprefix('schema ')}." in scope.left_out
     names = "|".join(re.escape(name) + ("" if name.endswith(".") else r'(?![\w$"])') for name in sorted(scope.left_out))
     return re.search(rf'(?<![\w$".])(?:{names})', f"{fact.name} {value}") is not None
 

@@ -35,9 +35,10 @@ def lift_timeouts(connection: Connection) -> None:
 
 
 def settle(connection: Connection) -> None:
-    """Both, as everybody needs it who stays for a while."""
+    """Both, as everybody needs it who stays for a while; and times as they can be read, whatever is usual there."""
     trust_catalog_only(connection)
     lift_timeouts(connection)
+    connection.execute("SELECT pg_catalog.set_config('datestyle', 'ISO', false)")
 
 
 def keep_alive(connection: Connection) -> None:

@@ -21,7 +21,7 @@ CHANGES = {
     'position "sink"."mid"': "SELECT nextval('sink.mid')",
     'position "sink"."untouched"': "SELECT setval('sink.untouched', 42, true)",
     "large object 7000003": "SELECT lo_put(7000003, 3000000, '\\xff')",
-    "large object 7000002": "REVOKE ALL ON LARGE OBJECT 7000002 FROM CURRENT_USER; "
+    "large object acl 7000002": "REVOKE ALL ON LARGE OBJECT 7000002 FROM CURRENT_USER; "
     "GRANT SELECT ON LARGE OBJECT 7000002 TO PUBLIC",
     "comment table sink.hen": "COMMENT ON TABLE sink.hen IS 'other'",
     "column types.reordered.a": "ALTER TABLE types.reordered ALTER COLUMN a SET DEFAULT 1",
@@ -40,10 +40,11 @@ CHANGES = {
     "view sink.simple_view": 'CREATE OR REPLACE VIEW sink.simple_view AS SELECT id, b AS "B %s" FROM sink.indexed',
     "sequence sink.cycling": "ALTER SEQUENCE sink.cycling NO CYCLE",
     "sequence sink.owned_by_hand": "ALTER SEQUENCE sink.owned_by_hand OWNED BY NONE",
-    "statistics both_columns": "ALTER STATISTICS sink.both_columns SET STATISTICS 5",
+    "statistics sink.both_columns": "ALTER STATISTICS sink.both_columns SET STATISTICS 5",
     "routine sink.safe()": "ALTER FUNCTION sink.safe() SECURITY INVOKER",
-    "aggregate sink.joined(text)": "ALTER AGGREGATE sink.joined(text) OWNER TO sink_reader",
-    "operator sink.>(sink.cents,sink.cents)": "ALTER OPERATOR sink.> (sink.cents, sink.cents) OWNER TO sink_reader",
+    "owner routine sink.joined(text)": "ALTER AGGREGATE sink.joined(text) OWNER TO sink_reader",
+    "owner operator sink.>(sink.cents,sink.cents)": "ALTER OPERATOR sink.> "
+    "(sink.cents, sink.cents) OWNER TO sink_reader",
     "cast sink.person as text": "DROP CAST (sink.person AS text)",
     "type types.mood": "ALTER TYPE types.mood RENAME VALUE 'sad' TO 'blue'",
     "type types.positive": "ALTER DOMAIN types.positive DROP DEFAULT",
@@ -54,7 +55,7 @@ CHANGES = {
     "foreign server far": "ALTER SERVER far OPTIONS (SET host 'near')",
     "default privileges sink_owner": "ALTER DEFAULT PRIVILEGES FOR ROLE sink_owner "
     "REVOKE USAGE ON TYPES FROM sink_reader",
-    "owner sequence sink.mid": "ALTER SEQUENCE sink.mid OWNER TO CURRENT_USER",
+    "owner relation sink.mid": "ALTER SEQUENCE sink.mid OWNER TO CURRENT_USER",
     "acl column sink.granted.c": "REVOKE SELECT (c) ON sink.granted FROM PUBLIC",
     "acl relation sink.serials": "REVOKE GRANT OPTION FOR DELETE ON sink.serials FROM sink_reader CASCADE",
     "acl routine sink.safe()": "GRANT EXECUTE ON FUNCTION sink.safe() TO PUBLIC",

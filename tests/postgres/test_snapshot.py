@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from psycopg import sql
@@ -19,6 +20,7 @@ from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.support.pgproof import (
     PLAIN,
     address_of,
+    backed_up,
     clients_of,
     make_engine,
     make_restorer,
@@ -111,3 +113,13 @@ def test_what_is_left_out_is_not_in_the_backup_and_all_else_is(
     restored(backup, store, make_restorer(pg18), again)
     assert rows(pg18, again, "SELECT a, (SELECT count(*) FROM hollow) FROM kept") == [(1, 0)]
     assert rows(pg18, again, "SELECT to_regclass('absent'), to_regnamespace('gone')") == [(None, None)]
+
+
+def test_a_database_that_writes_times_in_its_own_way_is_backed_up(
+    pg18: Server, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    name = new_database(pg18)
+    with pg18.connect() as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} SET datestyle = 'German'").format(sql.Identifier(name)))
+    backup = backed_up(pg18, name, DirectoryStore(tmp_path / "store"))
+    assert backup.status.value == "complete"
