@@ -25,7 +25,7 @@ from backup.signals import undisturbed
 from backup.stream.readers import BytesReader
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
-from backup.workflow.restore import Dump, restore, scope_of
+from backup.workflow.restore import Dump, first_of, restore, scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +208,7 @@ def mismatch(result: Drill) -> ProofMismatch:
     """What a drill that did not prove the backup is told as."""
     lines = [each.text for each in result.differences if not each.noted]
     lines += [f"check {check.name}: {check.said}" for check in result.checks if not check.passed]
-    more = len(lines) - _SHOWN
-    detail = "\n".join([*lines[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+    detail = first_of(lines)
     hint = (
         "make backups with PGPROOF_PROOF=full or rows, and give proofs more time (PGPROOF_PROOF_TIMEOUT)"
         if result.verdict == "unproven"
@@ -218,7 +217,6 @@ def mismatch(result: Drill) -> ProofMismatch:
     return ProofMismatch(f"{result.backup} is not proven: {result.text}", detail=detail or None, hint=hint)
 
 
-_SHOWN = 20
 _PLACE = re.compile(r"COPY \S+(?=,)")
 _OF_ROWS = re.compile(r"\s*(?:DETAIL|CONTEXT):")
 

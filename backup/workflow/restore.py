@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -69,13 +69,18 @@ def prove(
     return compare(expected, found, scope_of(expected, report))
 
 
+def first_of(lines: Sequence[str]) -> str:
+    """The first of many lines, and how many more there are."""
+    more = len(lines) - _MOST_SHOWN
+    return "\n".join([*lines[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
 def differing(report: RestoreReport, proof: Comparison) -> ProofMismatch:
     """How it is told that a restored database is not what it should be."""
     lines = [each.text for each in proof.differences if not each.noted]
-    more = len(lines) - _MOST_SHOWN
     return ProofMismatch(
         f"{report.database} is restored, but it is not what the backup's snapshot held: {proof.text}",
-        detail="\n".join([*lines[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]),
+        detail=first_of(lines),
         hint="look at these before you use it, or restore another backup",
     )
 
