@@ -166,6 +166,11 @@ OTHERS = (
         "CREATE OR REPLACE VIEW cheap AS SELECT id, name FROM items WHERE price < 11",
         "view shop.cheap",
     ),
+    _i(
+        "a constant with a dot in a view",
+        "CREATE OR REPLACE VIEW dotted AS SELECT items.id, 'other.items' AS source FROM items",
+        "view shop.dotted",
+    ),
     _i("a materialised view not populated", "REFRESH MATERIALIZED VIEW totals WITH NO DATA", "relation shop.totals"),
     _i(
         "a function's body",
@@ -287,4 +292,35 @@ OTHERS = (
     ),
 )
 
-ALL = (*ROWS, *TABLES, *OTHERS)
+SEEN_BY_FEW = (
+    _i(
+        "an access method too much",
+        "CREATE ACCESS METHOD heap_again TYPE TABLE HANDLER heap_tableam_handler",
+        "access method heap_again",
+    ),
+    _i(
+        "a language too much",
+        "CREATE LANGUAGE talk HANDLER plpgsql_call_handler",
+        "language talk",
+    ),
+    _i("an operator family too much", "CREATE OPERATOR FAMILY kin USING btree", "operator family shop.kin btree"),
+    _i(
+        "a text search parser too much",
+        "CREATE TEXT SEARCH PARSER cutter"
+        " (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+        "text search parser shop.cutter",
+    ),
+    _i(
+        "a text search template too much",
+        "CREATE TEXT SEARCH TEMPLATE pattern (INIT = dsimple_init, LEXIZE = dsimple_lexize)",
+        "text search template shop.pattern",
+    ),
+    _i(
+        "a transform too much",
+        "CREATE TRANSFORM FOR int LANGUAGE sql"
+        " (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal))",
+        "transform integer sql",
+    ),
+)
+
+ALL = (*ROWS, *TABLES, *OTHERS, *SEEN_BY_FEW)

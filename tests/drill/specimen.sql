@@ -57,6 +57,7 @@ CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO (
 INSERT INTO events SELECT i, '2025-12-20'::date + i, 'event ' || i FROM generate_series(1, 30) AS i;
 
 CREATE VIEW cheap AS SELECT id, name FROM items WHERE price < 10;
+CREATE VIEW dotted AS SELECT items.id, 'shop.items' AS source FROM items;
 CREATE MATERIALIZED VIEW totals AS SELECT item, sum(amount) AS total FROM orders GROUP BY item;
 CREATE STATISTICS both_columns (dependencies) ON stock, price FROM items;
 CREATE COLLATION plain (provider = libc, locale = 'C');

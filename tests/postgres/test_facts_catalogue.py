@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import LiteralString
+
+import psycopg
+import pytest
 
 from backup.domain.comparison import compare
 from backup.domain.proof import POSITION, ROWS, Fact, Proof
@@ -146,3 +149,44 @@ def test_a_standby_is_proven_but_for_its_unlogged_tables(standby_pair: Pair) -> 
     assert isinstance(position, tuple)
     assert position[0] == position[1] >= (1, True)
     assert {each.kind for each in apart(proof, primary)} <= {"position"}
+
+
+def test_an_index_that_was_left_invalid_is_no_fact_for_no_dump_has_it(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    fill(pg18, name, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        fill(pg18, name, "CREATE UNIQUE INDEX CONCURRENTLY broken ON t (a)")
+    fill(pg18, name, "COMMENT ON INDEX broken IS 'left behind'")
+    compared = held_against(proven_backup(pg18, name, store), store, pg18, f"{name}_again")
+    assert real(compared) == []
+    assert compared.proves
+
+
+def test_a_subscription_that_was_enabled_is_proven_though_it_comes_back_disabled(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    again = f"{name}_again"
+    fill(
+        pg18,
+        name,
+        "CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere dbname=x' PUBLICATION p"
+        " WITH (connect = false, slot_name = 's')",
+        "ALTER SUBSCRIPTION s ENABLE",
+    )
+    try:
+        compared = held_against(proven_backup(pg18, name, store), store, pg18, again)
+        assert real(compared) == []
+        assert compared.proves
+    finally:
+        for database in (name, again):
+            with suppress(psycopg.OperationalError):
+                fill(
+                    pg18,
+                    database,
+                    "ALTER SUBSCRIPTION s DISABLE",
+                    "ALTER SUBSCRIPTION s SET (slot_name = NONE)",
+                    "DROP SUBSCRIPTION s",
+                )

@@ -134,3 +134,18 @@ def test_of_two_hundred_thousand_single_changes_no_two_give_the_same_sum(
         "SELECT count(*), count(DISTINCT a.one + b.two) FROM sums AS a, sums AS b WHERE a.v <= 447 AND b.v <= 447",
     )
     assert (pairs, sums) == (447 * 447, 447 * 447)
+
+
+def test_a_cast_of_the_user_s_own_to_text_hides_no_change(pg18: Server, new_database: NewDatabase) -> None:
+    name = new_database(pg18)
+    fill(
+        pg18,
+        name,
+        "CREATE TABLE t (a int)",
+        "INSERT INTO t VALUES (1)",
+        "CREATE FUNCTION always(t) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'the same' $$",
+        "CREATE CAST (t AS text) WITH FUNCTION always(t)",
+    )
+    before = take(pg18, name)
+    fill(pg18, name, "UPDATE t SET a = 2")
+    assert [each.kind for each in apart(before, take(pg18, name))] == ["content"]
