@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from backup.settings import Settings, StoreSettings
 from backup.stream.volumes import Encoding
 
 if TYPE_CHECKING:
+    from backup.domain.guard import Tolerance
     from backup.postgres.address import Address
     from backup.postgres.clients import Client
     from backup.postgres.dump import PgDumpEngine
@@ -34,8 +35,13 @@ def make_address(settings: Settings, *, override: str | None = None) -> Address:
     return Address.parse(settings.database.conninfo if override is None else override)
 
 
-def make_store(settings: StoreSettings) -> Store:
-    """The store that these settings describe; nothing is asked of it yet."""
+def make_store(settings: StoreSettings, *, keep: timedelta | None = None) -> Store:
+    """The store that these settings describe; nothing is asked of it yet.
+
+    Args:
+        settings: of it.
+        keep: for how long what is stored is locked, where the settings want a lock.
+    """
     if not settings.is_s3:
         from backup.stores.directory import DirectoryStore
 
@@ -43,6 +49,7 @@ def make_store(settings: StoreSettings) -> Store:
     from backup.stores.addresses import KeySource, S3Address
     from backup.stores.credentials import find_keys
     from backup.stores.s3 import S3Store
+    from backup.stores.s3_versions import Lock
 
     address = S3Address(
         bucket=settings.bucket,
@@ -61,7 +68,8 @@ def make_store(settings: StoreSettings) -> Store:
         ca_file=settings.ca_file,
     )
     keys = find_keys(source, os.environ, region=settings.region)
-    return S3Store(address, keys, part_size=settings.part_size, parallel=settings.parallel)
+    lock = Lock(mode=settings.lock, period=keep) if settings.lock != "off" and keep else None
+    return S3Store(address, keys, part_size=settings.part_size, parallel=settings.parallel, lock=lock)
 
 
 def make_source(settings: Settings) -> PostgresSource:
@@ -107,14 +115,25 @@ def _proof_options(settings: Settings) -> ProofOptions | None:
     )
 
 
-def make_encoding(settings: Settings, store: StoreSettings) -> Encoding:
-    """How streams are written to a store."""
+def make_encoding(settings: Settings, *stores: StoreSettings) -> Encoding:
+    """How streams are written to stores: all get the same objects."""
     return Encoding(
         compression=settings.dump.compression,
         level=settings.dump.zstd_level,
         threads=settings.dump.threads,
-        volume_size=settings.volume_size(store),
+        volume_size=min(settings.volume_size(store) for store in stores),
     )
+
+
+def make_tolerance(settings: Settings) -> Tolerance | None:
+    """How much smaller than those before it a backup may be; None where that does not matter."""
+    from backup.domain.guard import Tolerance
+    from backup.domain.patterns import excluded
+
+    guard = settings.guard
+    if guard.shrink == 100:  # noqa: PLR2004 -- percent
+        return None
+    return Tolerance(shrink=guard.shrink, ignore=excluded((), guard.ignore))
 
 
 def make_restorer(settings: Settings, *, address: str | None = None) -> PostgresRestorer:

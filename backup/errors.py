@@ -15,13 +15,17 @@ PgproofError                 1   a bug, or something nobody thought of
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
 │   └── ObjectMissing        6   it has no such object
 ├── IntegrityFailed          7   stored bytes are not those that were written
+│   └── ObjectExists         7   there is an object already where a new one should be
 ├── ProofMismatch            7   what was restored is not what the backup's snapshot held
 ├── RestoreFailed            8   the restore did not come to its end
 ├── NotFound                 9   no such backup, target or table
 ├── LockHeld                 10  another run of this target is under way
+├── AfterwardsFailed         11  the backup is safe, but a later step failed: prune, another store
 ├── ResultLost               11  the work is done, but its result could not be printed
 ├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
+├── BackupSuspect            12  it is stored, but much smaller than those before it
 ├── AccessDenied             14  the database, the store or the cluster refuses us
+│   └── ObjectLocked         14  the store keeps an object for longer
 ├── RequestRefused           15  the Kubernetes cluster does not take what it was asked
 ├── ClusterUnreachable       15  the Kubernetes cluster does not answer
 │   └── JobNotRun            15  it answers, but did not run a Job to an exit status
@@ -32,6 +36,7 @@ PgproofError                 1   a bug, or something nobody thought of
 from __future__ import annotations
 
 import signal
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -134,6 +139,10 @@ class IntegrityFailed(PgproofError):
     exit_code = 7
 
 
+class ObjectExists(IntegrityFailed):
+    """There is an object already where a new one should be; nothing was overwritten."""
+
+
 class ProofMismatch(PgproofError):
     """What was restored is not what the backup's proof says, or a check of the user's found it wrong."""
 
@@ -162,6 +171,12 @@ class LockHeld(PgproofError):
     exit_code = 10
 
 
+class AfterwardsFailed(PgproofError):
+    """The backup is safe, but a later step failed: old ones were not deleted, or another store does not have it."""
+
+    exit_code = 11
+
+
 class ResultLost(PgproofError):
     """The work is done, but its result could not be printed. Not worth a retry: a backup that was made is safe."""
 
@@ -178,6 +193,24 @@ class AccessDenied(PgproofError):
     """The database, the store or the Kubernetes cluster refuses us: credentials or rights."""
 
     exit_code = 14
+
+
+class BackupSuspect(PgproofError):
+    """The backup is stored, but it is much smaller than those before it: it is no complete one until it is accepted."""
+
+    exit_code = 12
+
+
+class ObjectLocked(AccessDenied):
+    """The store keeps an object until a time that lies ahead, whoever asks.
+
+    Args:
+        until: that time, where the store tells it.
+    """
+
+    def __init__(self, message: str, *, until: datetime | None = None, detail: str | None = None) -> None:
+        super().__init__(message, detail=detail, hint="that is what the lock is for; it can go when its time is over")
+        self.until = until
 
 
 class RequestRefused(PgproofError):

@@ -15,7 +15,7 @@ from backup.domain.checks import Check
 from backup.domain.drill import CheckResult
 from backup.domain.events import RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
-from backup.domain.proof import Mode, Proof, Totals
+from backup.domain.proof import Mode, Proof
 from backup.stream.readers import ByteReader
 
 Clock = Callable[[], datetime]
@@ -24,12 +24,37 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """An object as its store describes it. `etag` is an opaque mark that changes with the content."""
+    """An object as its store describes it.
+
+    Attributes:
+        etag: an opaque mark that changes with the content.
+        locked_until: when it can be deleted at the earliest, where the store keeps it until then; only `stat` says it.
+    """
 
     key: str
     bytes: int
     etag: str
     modified: datetime
+    locked_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that is no object: what a put has left that never came to its end.
+
+    Attributes:
+        key: of the object that it should have become, or as much of it as is known.
+        what: it is, for people.
+        bytes: where that is known, else 0.
+        modified: when something was done to it last.
+        discard: deletes it.
+    """
+
+    key: str
+    what: str
+    bytes: int
+    modified: datetime
+    discard: Callable[[], None]
 
 
 class Store(Protocol):
@@ -43,11 +68,18 @@ class Store(Protocol):
     def url(self) -> str:
         """Where it is, for people; no secret."""
 
-    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+    @property
+    def may_lock(self) -> bool:
+        """Whether it may keep objects until a time that `stat` tells, whoever deletes them."""
+
+    def put(self, key: str, data: ByteReader, /, *, new: bool = False) -> StoredObject:
         """Store all of `data` under `key`, replacing what was there, in flat memory at any size.
 
         The object appears only when `data` has come to its end: whatever `data` raises is raised again, and
         neither an object nor an unfinished upload is left. Returns what the store says when asked again.
+
+        With `new` it raises ObjectExists where there is one already. Of two at the same time one alone goes through,
+        where the store can see to that: a folder can, and a bucket that knows If-None-Match.
         """
 
     def open(self, key: str, /) -> AbstractContextManager[ByteReader]:
@@ -63,7 +95,13 @@ class Store(Protocol):
         """All objects whose key starts with `prefix`, ordered by key, however many there are."""
 
     def delete(self, key: str, /) -> None:
-        """Delete an object; one that is not there is no error."""
+        """Delete an object with all its versions; one that is not there is no error.
+
+        Raises ObjectLocked where the store keeps it for longer.
+        """
+
+    def leftovers(self, prefix: str, /) -> Iterator[Leftover]:
+        """What puts under keys that start with `prefix` have left that never came to their end, or are under way."""
 
 
 class Snapshot(Protocol):
@@ -76,6 +114,10 @@ class Snapshot(Protocol):
     @property
     def database(self) -> Database:
         """What the server says of the database."""
+
+    @property
+    def source(self) -> str:
+        """The database on its server, while that runs: another one is called differently."""
 
 
 SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
@@ -104,14 +146,14 @@ class PartSource:
         name: of the part, the volumes' names begin with it.
         open: start it; the reader's end comes only after the engine knows that it was whole, else it raises.
         optional: a failure is a warning of the backup, not its end.
-        totals: of a proof, in figures; known once it was read to its end.
+        proof: what it says, where it is one; known once it was read to its end.
     """
 
     name: str
     role: Role
     open: Callable[[], AbstractContextManager[ByteReader]]
     optional: bool = False
-    totals: Callable[[], Totals] | None = None
+    proof: Callable[[], Proof] | None = None
 
 
 class Engine(Protocol[Snapshot_contra]):

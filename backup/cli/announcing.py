@@ -19,7 +19,7 @@ from backup.cli.output import jsonable
 from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
-from backup.errors import Interrupted, PgproofError
+from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError
 from backup.logs import redact
 from backup.signals import undisturbed
 from backup.workflow.announce import announce
@@ -32,6 +32,11 @@ _SUCCESS: dict[Action, EventType] = {
     "drill": "drill.proven",
 }
 _FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed", "drill": "drill.failed"}
+_STORED: dict[type[Exception], EventType] = {
+    AfterwardsFailed: "backup.incomplete",
+    BackupSuspect: "backup.suspect",
+}
+"""Failures after which there is a backup."""
 PATIENCE = 20.0
 """Seconds in which everybody must have been told."""
 HURRY = 5.0
@@ -86,7 +91,9 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
         if not announcement.quiet:
             told = as_told(error)
             within = HURRY if isinstance(error, Interrupted) else PATIENCE
-            tell(_FAILURE[action], f"{action} failed: {told.message}", describe(told), within=within)
+            stored = _STORED.get(type(error))
+            text = told.message if stored else f"{action} failed: {told.message}"
+            tell(stored or _FAILURE[action], text, describe(told), within=within)
         raise
     if not announcement.quiet:
         leave(announcement.text)
@@ -101,5 +108,5 @@ def _target(invocation: Invocation) -> str | None:
 
 def _store(invocation: Invocation) -> str | None:
     with suppress(PgproofError):
-        return invocation.store.url
+        return ", ".join(store.url for store in invocation.stores) or None
     return None

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from backup.bootstrap import make_encoding, make_engine, make_source, make_store, now
+import click
+
+from backup.bootstrap import make_encoding, make_engine, make_source, make_tolerance, now
 from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
+from backup.cli.places import Place, places
 from backup.cli.progress import progress
+from backup.cli.prune import prune_all
 from backup.cli.targets import target_to_back_up
-from backup.domain.manifest import Manifest, Purpose
+from backup.domain.manifest import Manifest, Purpose, Status
 from backup.domain.sizes import show_seconds, show_size
+from backup.errors import AfterwardsFailed, BackupSuspect, PgproofError
 from backup.workflow.back_up import BackUpChoice, back_up, summary
+from backup.workflow.copies import Copies
 
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -37,37 +44,109 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 @setting_option("proof.mode", "--proof")
 @setting_option("proof.timeout", "--proof-timeout")
 @setting_option("dump.labels", "--label")
-def backup(invocation: Invocation, *, no_fallback: bool) -> None:  # noqa: ARG001 -- accepted from the first version on
-    """Back up the database now.
+@setting_option("retention", "--retention", text="What is kept afterwards, as name=value.")
+@option(
+    "--wait",
+    type=click.IntRange(0, 86_400),
+    default=0,
+    metavar="SECONDS",
+    envvar="PGPROOF_WAIT",
+    help="How long to wait for another run of the target to end, before exit status 10.",
+)
+@option("--no-prune", "no_prune", is_flag=True, envvar="PGPROOF_NO_PRUNE", help="Delete nothing afterwards.")
+def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: int) -> None:  # noqa: ARG001 -- as announced
+    """Back up the database now, into every store at once, and prune.
 
-    Exit status 0 means that all of it is in the store, and that the store was asked again whether it has it.
+    Exit status 0 means that all of it is in the stores, and that they were asked again whether they have it.
     """
     with announced(invocation, "backup") as announcement:
-        made = run_backup(invocation)
-        announcement.target = made.target
+        made = run_backup(invocation, wait=wait)
+        told_stores = ", ".join(place.store.url for place in made.held_by)
+        announcement.target = made.manifest.target
         announcement.text = (
-            f"{made.id} is in {invocation.store.url}: {show_size(made.stored_bytes)} stored"
-            f" ({show_size(made.raw_bytes)} dumped) in {show_seconds(made.duration)}"
+            f"{made.manifest.id} is in {told_stores}: {show_size(made.manifest.stored_bytes)} stored"
+            f" ({show_size(made.manifest.raw_bytes)} dumped) in {show_seconds(made.manifest.duration)}"
         )
-        announcement.facts["backup"] = summary(made)
-    invocation.emit(made, told(made))
+        announcement.facts["backup"] = summary(made.manifest)
+        announcement.facts["stores"] = [place.store.url for place in made.held_by]
+        try:
+            _see_to_the_rest(invocation, made, prune=not no_prune)
+        except PgproofError:
+            if not invocation.json:
+                invocation.emit(made.manifest, told(made.manifest))
+            raise
+    invocation.emit(made.manifest, told(made.manifest))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A backup that was made, the stores that hold it, and those that failed, each with the error."""
+
+    manifest: Manifest
+    held_by: tuple[Place, ...]
+    lost: Mapping[str, PgproofError]
 
 
 def run_backup(
-    invocation: Invocation, *, purpose: Purpose = "backup", labels: Mapping[str, str] = _NO_LABELS
-) -> Manifest:
+    invocation: Invocation, *, purpose: Purpose = "backup", labels: Mapping[str, str] = _NO_LABELS, wait: float = 0
+) -> Made:
     """Make a backup as the settings say, with more labels; a safety backup leaves nothing out."""
     settings = invocation.settings if purpose == "backup" else invocation.settings.without_filters()
-    store = make_store(invocation.store)
+    chosen = places(invocation)
+    copies = Copies(*(place.store for place in chosen))
     source = make_source(settings)
     choice = BackUpChoice(
         target=target_to_back_up(invocation),
-        encoding=make_encoding(settings, invocation.store),
+        encoding=make_encoding(settings, *(place.settings for place in chosen)),
         purpose=purpose,
+        wait=wait,
+        tolerance=make_tolerance(settings),
         labels={**settings.dump.labels, **labels},
     )
     with progress("backup") as tell:
-        return back_up(source, make_engine(settings), store, choice, clock=now, progress=tell)
+        made = back_up(source, make_engine(settings), copies, choice, clock=now, progress=tell)
+    left = [copy.store for copy in copies.left]
+    return Made(
+        manifest=made,
+        held_by=tuple(place for place in chosen if place.store in left),
+        lost={copy.store.url: copy.error for copy in copies.lost if copy.error},
+    )
+
+
+def _see_to_the_rest(invocation: Invocation, made: Made, *, prune: bool) -> None:
+    """Prune, unless the backup is suspect, and say what is not as it should be.
+
+    Raises:
+        BackupSuspect: nothing was pruned.
+        AfterwardsFailed: too few stores hold it, or one of them could not be pruned.
+    """
+    manifest = made.manifest
+    if manifest.status is Status.SUSPECT:
+        raise BackupSuspect(
+            f"{manifest.id} is stored, but suspect: {manifest.warnings[-1].partition(': ')[2]}",
+            hint=f"look at it: pgproof show {manifest.id} --against latest; if it is right as it is: pgproof accept"
+            f" {manifest.id}. Until then nothing is deleted",
+        )
+    wrong = [f"{url} does not have it: {error.message}" for url, error in made.lost.items()]
+    required = invocation.settings.stores_required or len(invocation.stores)
+    enough = len(made.held_by) >= required
+    if prune:
+        failures = prune_all(made.held_by, manifest.target)[1]
+        wrong += [f"not pruned: {error.message}" for error in failures]
+        enough = enough and not failures
+    if not enough:
+        safe = ", ".join(place.store.url for place in made.held_by)
+        raise AfterwardsFailed(
+            f"{manifest.id} is safe in {safe}, but not all is well", detail="\n".join(wrong), hint=_hint(made)
+        )
+
+
+def _hint(made: Made) -> str | None:
+    """What to do for the stores that do not have it."""
+    if not made.lost:
+        return None
+    lost = next(iter(made.lost))
+    return f"once that store is well: pgproof copy {made.manifest.id} --to {lost}"
 
 
 def told(backup: Manifest) -> str:

@@ -137,7 +137,7 @@ def _view(result: Result) -> View:
         case Manifest():
             view = told_backup(result)
         case Listing():
-            view = backups_table([(backup, result.last_drill(backup)) for backup in result.backups], now())
+            view = backups_table([result], now())
         case Lost():
             view = f"gone: {', '.join(result.relations)}"
         case Restored():

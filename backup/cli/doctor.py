@@ -57,8 +57,7 @@ def _checks(invocation: Invocation) -> Iterator[Check]:
             yield from doctor(make_source(settings), None, now)
         except ConfigurationError as error:
             yield failed("address", error)
-    if settings.stores:
-        chosen = invocation.store
+    for chosen in invocation.stores if settings.stores else ():
         size = chosen.part_size * 3 // 2 if chosen.is_s3 else MULTIPART_BYTES
         try:
             yield from doctor(None, make_store(chosen), now, multipart_bytes=size)

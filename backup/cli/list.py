@@ -10,13 +10,12 @@ from backup.cli.drills import figures, told_drill
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
 from backup.cli.targets import named_target
-from backup.domain.drill import Drill
-from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds, show_size
-from backup.errors import NotFound
+from backup.errors import NotFound, PgproofError
 from backup.logs import log
+from backup.ports import Store
 from backup.workflow.back_up import summary
-from backup.workflow.catalog import Catalog
+from backup.workflow.catalog import Catalog, Listing
 
 _COLUMNS = ("id", "target", "status", "proven", "snapshot", "server", "dumped", "stored", "took")
 
@@ -24,43 +23,80 @@ _COLUMNS = ("id", "target", "status", "proven", "snapshot", "server", "dumped", 
 @command("list")
 @option("--all", "every_target", is_flag=True, envvar="PGPROOF_LIST_ALL", help="Of every target in the store.")
 def list_backups(invocation: Invocation, *, every_target: bool) -> None:
-    """Show the backups of a target, the newest first; without a target, of all that the store holds."""
-    store = make_store(invocation.store)
+    """Show the backups of a target, the newest first; without a target, of all that the stores hold."""
+    results: list[dict[str, object]] = []
+    views: list[str | Table] = []
+    failures: list[PgproofError] = []
+    several = len(invocation.stores) > 1
+    for settings in invocation.stores:
+        store = make_store(settings)
+        try:
+            listings = _listings(invocation, store, every_target=every_target)
+        except PgproofError as error:
+            if not several:
+                raise
+            log.error("not listed", store=store.url, reason=error.message, detail=error.detail)
+            failures.append(error)
+            continue
+        results.append(_described(store, listings))
+        views += [f"{store.url}:"] * several + [backups_table(listings, now())]
+    if results:
+        invocation.emit({"stores": results} if several else results[0], views)
+    if failures:
+        raise failures[0]
+
+
+def _listings(invocation: Invocation, store: Store, *, every_target: bool) -> list[Listing]:
+    """What a store has of the targets that are meant. Raises NotFound where that is nothing."""
     catalog = Catalog(store)
     target = None if every_target else named_target(invocation)
     listings = [catalog.listing(name) for name in ([target] if target else catalog.targets())]
-    backups = [(backup, listing.last_drill(backup)) for listing in listings for backup in reversed(listing.backups)]
-    broken = [problem for listing in listings for problem in listing.unreadable]
-    for backup_id, error in broken:
-        log.warning("this backup cannot be used", id=backup_id, reason=error.message, detail=error.detail)
-    if not backups and not broken:
+    for listing in listings:
+        for backup_id, error in listing.unreadable:
+            log.warning("this backup cannot be used", id=backup_id, reason=error.message, detail=error.detail)
+        if listing.failed:
+            log.warning("the newest run failed", id=str(listing.failed[0]), reason=listing.failed[1].text)
+    if not any(listing.backups or listing.unreadable for listing in listings):
         of_target = f" of {target}" if target else ""
         raise NotFound(f"no backup{of_target} in {store.url}", hint="pgproof backup makes one")
-    unreadable = [{"id": backup_id, "error": error.message} for backup_id, error in broken]
-    invocation.emit(
-        {
-            "store": store.url,
-            "backups": [{**summary(backup), "drill": drill and figures(drill)} for backup, drill in backups],
-            "unreadable": unreadable,
-        },
-        backups_table(backups, now()),
-    )
+    return listings
 
 
-def backups_table(backups: Sequence[tuple[Manifest, Drill | None]], moment: datetime) -> Table:
+def _described(store: Store, listings: Sequence[Listing]) -> dict[str, object]:
+    """For programs."""
+    return {
+        "store": store.url,
+        "backups": [
+            {
+                **summary(backup),
+                "accepted": backup.id in listing.accepted,
+                "held": backup.id in listing.held,
+                "drill": (drill := listing.last_drill(backup)) and figures(drill),
+            }
+            for listing in listings
+            for backup in reversed(listing.backups)
+        ],
+        "unreadable": [
+            {"id": backup_id, "error": error.message} for listing in listings for backup_id, error in listing.unreadable
+        ],
+    }
+
+
+def backups_table(listings: Sequence[Listing], moment: datetime) -> Table:
     """Backups and their last drills as people see them at a moment, one a row."""
     rows = [
         (
             backup.id,
             backup.target,
-            backup.standing,
-            told_drill(drill, moment),
+            listing.standing(backup),
+            told_drill(listing.last_drill(backup), moment),
             backup.snapshot.time,
             backup.database.server_version,
             show_size(backup.raw_bytes),
             show_size(backup.stored_bytes),
             show_seconds(backup.duration),
         )
-        for backup, drill in backups
+        for listing in listings
+        for backup in reversed(listing.backups)
     ]
     return Table(columns=_COLUMNS, rows=rows, right={"dumped", "stored", "took"})

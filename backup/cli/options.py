@@ -96,6 +96,12 @@ class Invocation:
         choice = self._flags.get(_STORES)
         return self.settings.store(None if choice is None else str(choice))
 
+    @property
+    def stores(self) -> tuple[StoreSettings, ...]:
+        """The store that was chosen, or all of them. Raises what `store` raises, but for there being several."""
+        choice = self._flags.get(_STORES)
+        return self.settings.chosen_stores(None if choice is None else str(choice))
+
     def emit(self, result: object, view: View | None = None) -> None:
         """Print a result on stdout: as JSON where that was asked for, else `view`, else its fields."""
         if self.json:

@@ -23,8 +23,9 @@ from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
 from backup.errors import ConfigurationError, UsageError
 from backup.logs import hide, log
-from backup.ports import RestoreChoice, RestorePlan, RestoreReport, Swapped
+from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
 from backup.settings.model import passwords
+from backup.workflow.lease import shielded
 from backup.workflow.restore import differing, plan_restore, prove, refuse_unproven, staying, swap
 from backup.workflow.restore import restore as restore_backup
 
@@ -93,17 +94,32 @@ def _restore(
         replaced = _beside(plan.database, "replaced", moment)
         if not wanted.no_safety_backup:
             _make_safe(invocation, found, target_url)
+    with shielded(found, store, clock=now):
+        return _carry_out(invocation, (found, store), restorer, choice, replaced, announcement)
+
+
+def _carry_out(  # noqa: PLR0917 -- what the one caller has
+    invocation: Invocation,
+    source: tuple[Manifest, Store],
+    restorer: Restorer,
+    choice: RestoreChoice,
+    replaced: str,
+    announcement: Announcement,
+) -> tuple[object, View]:
+    """Restore, compare with the proof, and where it is wanted swap; what is printed of it."""
+    found, store = source
+    settings = invocation.settings
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, progress=tell)
     swapped = None
-    with staying(report) if wanted.replace else nullcontext():
+    with staying(report) if choice.replace else nullcontext():
         within = settings.proof.timeout if settings.restore.proof else None
         proof = prove(found, store, restorer, report, within=within) if within is not None else None
         told_proof = proof.text if proof else "not compared" if within is None else "the backup has no proof"
         facts = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
         announcement.facts["restore"] = facts
-        if wanted.replace:
-            swapped = swap(restorer, report, proof, replaced=replaced, disconnect=wanted.disconnect)
+        if choice.replace:
+            swapped = swap(restorer, report, proof, replaced=replaced, disconnect=choice.disconnect)
             facts |= jsonable(swapped)
         elif proof and proof.differs:
             raise differing(report, proof)
@@ -154,7 +170,7 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
             "no safety backup can be made of a database that the settings do not name",
             hint="make it the configured database, or give --no-safety-backup",
         )
-    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
+    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id}).manifest
     log.info("safety backup made", id=made.id, told=told(made))
 
 

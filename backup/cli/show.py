@@ -37,7 +37,7 @@ def show(invocation: Invocation, *, backup: str, against: str | None) -> None:
     if against:
         _show_against(invocation, found, store, against)
         return
-    drills = Catalog(store).drills_of(found)
+    drills = Catalog(store).drills(found.target, found.id)
     views: list[str | Table | Fields] = [_fields(found), _parts(found)]
     if drills:
         views.append(_drills(drills))

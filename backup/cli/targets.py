@@ -6,9 +6,10 @@ import os
 
 from backup.bootstrap import make_address, make_source, make_store
 from backup.cli.options import Invocation
-from backup.domain.ids import parse_reference, target_of_database
+from backup.domain.ids import BackupId, parse_reference, target_of_database
 from backup.domain.manifest import Manifest
-from backup.errors import UsageError
+from backup.errors import AccessDenied, IntegrityFailed, NotFound, PgproofError, StoreUnreachable, UsageError
+from backup.logs import log
 from backup.ports import Store
 from backup.workflow.catalog import Catalog
 
@@ -55,9 +56,25 @@ def stored_target(invocation: Invocation, store: Store) -> str:
 def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store]:
     """The backup that a user means by BACKUP, and the store it is in.
 
+    Of several stores each is asked, and the newest backup counts that is meant; one that does not answer is told.
+
     Raises:
         UsageError, NotFound, IntegrityFailed: see Catalog.find.
+        StoreUnreachable, AccessDenied: no store that answers has it.
     """
     meant = parse_reference(reference)
-    store = make_store(invocation.store)
-    return Catalog(store).find(stored_target(invocation, store), meant), store
+    found: list[tuple[Manifest, Store]] = []
+    failures: list[PgproofError] = []
+    for settings in invocation.stores:
+        store = make_store(settings)
+        try:
+            found.append((Catalog(store).find(stored_target(invocation, store), meant), store))
+        except (NotFound, IntegrityFailed, StoreUnreachable, AccessDenied) as error:
+            if len(invocation.stores) == 1:
+                raise
+            tell = log.debug if isinstance(error, NotFound) else log.warning
+            tell("no backup from this store", store=store.url, reason=error.message)
+            failures.append(error)
+    if not found:
+        raise next((error for error in failures if not isinstance(error, NotFound)), failures[0])
+    return max(found, key=lambda each: BackupId.parse(each[0].id) or BackupId.at(each[0].started))

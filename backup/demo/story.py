@@ -29,6 +29,7 @@ from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog, Listing
+from backup.workflow.copies import Copies
 from backup.workflow.drill import DrillChoice, drill, mismatch
 from backup.workflow.restore import restore
 
@@ -232,7 +233,7 @@ def _load(settings: Settings) -> Loaded:
 def _back_up(settings: Settings, store: Store) -> Manifest:
     choice = BackUpChoice(target=_target(), encoding=bootstrap.make_encoding(settings, settings.store()))
     source, engine = bootstrap.make_source(settings), bootstrap.make_engine(settings)
-    return back_up(source, engine, store, choice, clock=bootstrap.now)
+    return back_up(source, engine, Copies(store), choice, clock=bootstrap.now)
 
 
 def _lose(settings: Settings) -> Lost:

@@ -9,7 +9,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 EventType = Literal[
-    "backup.succeeded", "backup.failed", "restore.finished", "restore.failed", "drill.proven", "drill.failed"
+    "backup.succeeded",
+    "backup.incomplete",
+    "backup.suspect",
+    "backup.failed",
+    "restore.finished",
+    "restore.failed",
+    "drill.proven",
+    "drill.failed",
 ]
 
 

@@ -15,6 +15,8 @@ from backup.kube.connection import SERVICE_ACCOUNT, of_this_pod, translated
 
 _REASONS: dict[EventType, str] = {
     "backup.succeeded": "BackupSucceeded",
+    "backup.incomplete": "BackupIncomplete",
+    "backup.suspect": "BackupSuspect",
     "backup.failed": "BackupFailed",
     "restore.finished": "RestoreFinished",
     "restore.failed": "RestoreFailed",

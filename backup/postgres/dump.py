@@ -123,7 +123,7 @@ class PgDumpEngine:
                 )
             if prover:
                 yield PartSource(
-                    name=PROOF_NAME, role=Role.PROOF, open=prover.open, optional=True, totals=lambda: prover.totals
+                    name=PROOF_NAME, role=Role.PROOF, open=prover.open, optional=True, proof=lambda: prover.proof
                 )
         finally:
             if prover:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from backup.domain.patterns import Exclusion
-from backup.domain.proof import LEFT_OUT, ROWS_LEFT_OUT, Fact, Mode, Proof, Totals
+from backup.domain.proof import LEFT_OUT, ROWS_LEFT_OUT, Fact, Mode, Proof
 from backup.errors import PartUnavailable, PgproofError
 from backup.logs import log
 from backup.postgres.connection import Connection, connect
@@ -61,7 +61,7 @@ class Prover:
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
         self._proof: Proof | None = None
-        self._totals: Totals | None = None
+        self._told: Proof | None = None
         self._failure: Exception | None = None
         self._before = Standings()
         try:
@@ -102,17 +102,17 @@ class Prover:
     def open(self) -> Iterator[ByteReader]:
         """The proof as it is stored. Raises what `finish` raises."""
         proof = self.finish()
-        self._totals = proof.totals
+        self._told = proof
         if proof.unproven:
             log.warning("not everything is proven", facts=len(proof.unproven), first=str(next(iter(proof.unproven))))
         yield BytesReader(proof.to_json())
 
     @property
-    def totals(self) -> Totals:
-        """The proof in figures, once it was opened."""
-        if self._totals is None:
+    def proof(self) -> Proof:
+        """What was told, once it was opened."""
+        if self._told is None:
             raise ValueError("the proof was not opened yet")
-        return self._totals
+        return self._told
 
     def close(self) -> None:
         """End it; what is under way on the server is cancelled."""

@@ -24,6 +24,10 @@ SELECT current_database(), pg_database_size(current_database()), current_setting
        pg_encoding_to_char(encoding), pg_is_in_recovery()
 FROM pg_catalog.pg_database WHERE datname = current_database()"""
 
+_SOURCE = """
+SELECT concat_ws('/', oid, extract(epoch FROM pg_postmaster_start_time())) FROM pg_catalog.pg_database
+WHERE datname = current_database()"""
+
 _MARK = """
 SELECT pg_export_snapshot(), clock_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
@@ -35,12 +39,14 @@ class HeldSnapshot:
 
     Attributes:
         name: what pg_dump's --snapshot takes.
+        source: the database, and the start of its server, by which that can be told from any other.
         address: the very server that it is on.
     """
 
     name: str
     mark: SnapshotMark
     database: Database
+    source: str
     address: Address
     connection: Connection = field(repr=False)
 
@@ -105,7 +111,8 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
         )
         if not locked:
             raise LockHeld(
-                f"another run of {target} is under way", hint="wait for it, or end it; its session holds the lock"
+                f"another run of {target} is under way",
+                hint="wait for it: --wait; or end it, its session holds the lock",
             )
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         name, moment, lsn = one_row(connection, _MARK)
@@ -113,6 +120,7 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
             name=name,
             mark=SnapshotMark(time=moment.astimezone(UTC), lsn=lsn or ""),
             database=read_database(connection),
+            source=one_row(connection, _SOURCE)[0],
             address=pin(address, connection, connect_timeout=connect_timeout),
             connection=connection,
         )

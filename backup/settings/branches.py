@@ -20,6 +20,7 @@ from backup.settings.kinds import (
     Labels,
     Memory,
     Names,
+    Retention,
     Size,
     StoreUrl,
     StsUrl,
@@ -121,6 +122,15 @@ class StoreSettings(Section):
     volume_size: Annotated[Size | None, Env(None, (), "dump.volume_size")] = Field(
         default=None, ge=LEAST_VOLUME_SIZE, description="Largest object in this store."
     )
+    retention: Annotated[Retention | None, Env(None, (), "retention")] = Field(
+        default=None, description="What is kept in this store, as rules by name; else what `retention` says."
+    )
+    lock: Annotated[Literal["off", "governance", "compliance"], Word, Env("PGPROOF_S3_LOCK")] = Field(
+        default="off",
+        description="Whether the bucket shall lock what is stored for as long as keep-within says. A lock of "
+        "governance can be lifted by whoever has that right, one of compliance by nobody. Needs a bucket with "
+        "object lock.",
+    )
 
     @property
     def is_s3(self) -> bool:
@@ -148,7 +158,24 @@ class StoreSettings(Section):
             raise ValueError("has only one of access_key and secret_key")
         if self.credentials == "keys" and self.access_key is None:
             raise ValueError("has credentials: keys, but no access_key and secret_key")
+        if self.lock != "off" and not self.is_s3:
+            raise ValueError("has a lock, which only a bucket can keep")
         return self
+
+
+class GuardSettings(Section):
+    """When a new backup is suspect: stored, but not counted as complete until somebody accepts it."""
+
+    shrink: Annotated[int, Env("PGPROOF_GUARD_SHRINK")] = Field(
+        default=50,
+        ge=1,
+        le=100,
+        description="Percent by which its size, or the rows of a large table, must have shrunk against the median of "
+        "the last five; 100 for never.",
+    )
+    ignore: Annotated[Names, Env("PGPROOF_GUARD_IGNORE")] = Field(
+        default=(), description="Tables whose rows come and go, such as queues, as patterns of pg_dump."
+    )
 
 
 class DumpSettings(Section):

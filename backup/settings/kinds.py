@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, SecretStr
 from pydantic.functional_validators import AfterValidator
 
 from backup.domain.ids import check_target
+from backup.domain.rules import OFF, parse_rules
 from backup.domain.sizes import parse_size
 from backup.errors import UsageError
 
@@ -75,6 +76,25 @@ def _pairs(value: object) -> object:
             raise ValueError(f"{piece!r} is not name=value")
         pairs[name.strip()] = text.strip()
     return pairs
+
+
+def _rules(value: object) -> object:
+    """The rules of retention; YAML reads a bare `off` as a boolean."""
+    if value is False or (isinstance(value, str) and value.strip().lower() == OFF):
+        return {OFF: "true"}
+    return _pairs(value)
+
+
+def _check_rules(rules: dict[str, str]) -> dict[str, str]:
+    try:
+        parse_rules(rules)
+    except UsageError as error:
+        raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from None
+    return rules
+
+
+def _all(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() == "all" else value
 
 
 def _check_labels(labels: dict[str, str]) -> dict[str, str]:
@@ -159,6 +179,10 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list, in an environment separated by commas."""
 Labels = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_check_labels)]
 """A map, in an environment `name=value,name=value`."""
+Retention = Annotated[dict[str, str], BeforeValidator(_rules), AfterValidator(_check_rules)]
+"""Rules of retention, in an environment `keep-within=24h,daily=14`, or `off`."""
+OrAll = BeforeValidator(_all)
+"""For a number in whose place `all` may stand."""
 Word = BeforeValidator(_word)
 """For choices among words of which one is `on` or `off`."""
 Target = Annotated[str, AfterValidator(_target)]

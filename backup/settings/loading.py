@@ -63,8 +63,8 @@ def read(
     """The settings and where each comes from.
 
     Args:
-        flags: values by name of the setting (`dump.zstd_level`); None says nothing. `stores` is an address that
-            takes the place of all stores.
+        flags: values by name of the setting (`dump.zstd_level`); None says nothing. `stores` is an address; one that
+            nobody else has named takes the place of all stores.
         environ: the environment.
         file: the YAML file, if there is one.
         flag_names: how the user writes a flag, by name of the setting.
@@ -119,13 +119,17 @@ class _Stores:
         if named:
             entries = [entry.strip() for entry in named.split(",") if entry.strip()]
             self._replace(entries, from_variable("PGPROOF_STORE"))
-        if isinstance(flag, str) and looks_like_url(flag):
+        if isinstance(flag, str) and looks_like_url(flag) and flag not in self._urls():
             self._replace([flag], Origin(kind="flag", name="--store", place="flag"))
         for name in self._names():
             self._fill(name)
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys(path[1] for path in self._found.values if path[0] == "stores"))
+
+    def _urls(self) -> set[object]:
+        """The addresses of all stores that somebody has named."""
+        return {value for path, value in self._found.values.items() if path[0] == "stores" and path[2:] == ("url",)}
 
     def _replace(self, entries: list[str], origin: Origin) -> None:
         """Let `entries` be all stores; one that is defined already, by name or address, stays as it is."""

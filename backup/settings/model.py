@@ -12,11 +12,13 @@ from urllib.parse import unquote
 
 from pydantic import Field, model_validator
 
+from backup.domain.rules import Rules, parse_rules
 from backup.errors import ConfigurationError, UsageError
 from backup.settings.branches import (
     DatabaseSettings,
     DrillSettings,
     DumpSettings,
+    GuardSettings,
     ProofSettings,
     RestoreSettings,
     Section,
@@ -25,6 +27,8 @@ from backup.settings.branches import (
 from backup.settings.kinds import (
     Env,
     Names,
+    OrAll,
+    Retention,
     Target,
     WebhookSecrets,
     WebhookUrl,
@@ -110,6 +114,15 @@ class Settings(Section):
     )
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     stores: dict[str, StoreSettings] = Field(default_factory=dict)
+    stores_required: Annotated[int | None, OrAll, Env("PGPROOF_STORES_REQUIRED", (), "all")] = Field(
+        default=None, ge=1, description="How many of several stores must hold a backup for it to count as a success."
+    )
+    retention: Annotated[Retention, Env("PGPROOF_RETENTION")] = Field(
+        default={"keep-within": "24h", "min-proven": "1"},
+        description="What is kept, as rules by name: keep-within, keep-last, hourly, daily, weekly, monthly, yearly, "
+        "min-proven, timezone; or off, which deletes nothing. The newest complete backup is kept in any case.",
+    )
+    guard: GuardSettings = Field(default_factory=GuardSettings)
     dump: DumpSettings = Field(default_factory=DumpSettings)
     proof: ProofSettings = Field(default_factory=ProofSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
@@ -130,6 +143,19 @@ class Settings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _stores_fit(self) -> Settings:
+        if self.stores_required and self.stores_required > max(len(self.stores), 1):
+            raise ValueError(f"stores_required is {self.stores_required}, but there are {len(self.stores)} stores")
+        for name, store in self.stores.items():
+            if store.lock != "off" and not self.rules(store).keep_within:
+                raise ValueError(f"stores.{name}: a lock lasts as long as keep-within says, and no rule says it")
+        return self
+
+    def rules(self, store: StoreSettings) -> Rules:
+        """What is kept in `store`."""
+        return parse_rules(self.retention if store.retention is None else store.retention)
+
     def without_filters(self) -> Settings:
         """The same, but nothing of the database is left out."""
         everything = {"exclude_schemas": (), "exclude_tables": (), "exclude_table_data": ()}
@@ -138,6 +164,11 @@ class Settings(Section):
     def volume_size(self, store: StoreSettings) -> int:
         """Bytes of the largest object that is written to `store`."""
         return store.volume_size or self.dump.volume_size
+
+    def chosen_stores(self, choice: str | None = None) -> tuple[StoreSettings, ...]:
+        """The store that `choice` means, or all of them. Raises what `store` raises."""
+        several = choice is None and len(self.stores) > 1
+        return tuple(self.stores.values()) if several else (self.store(choice),)
 
     def store(self, choice: str | None = None) -> StoreSettings:
         """The store that `choice` (a name or an address) means, or the only one.

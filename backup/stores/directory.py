@@ -15,13 +15,22 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from backup.domain.ids import BackupId, check_target
-from backup.errors import AccessDenied, ObjectMissing, PgproofError, StoreMissing, StoreUnreachable, UsageError
+from backup.errors import (
+    AccessDenied,
+    ObjectExists,
+    ObjectMissing,
+    PgproofError,
+    StoreMissing,
+    StoreUnreachable,
+    UsageError,
+)
 from backup.logs import log
-from backup.ports import StoredObject
+from backup.ports import Leftover, StoredObject
 from backup.signals import undisturbed
 from backup.stores.keys import PARTIAL, check_key, check_prefix
 from backup.stream.readers import READ_SIZE, ByteReader
@@ -37,6 +46,7 @@ _MAKE_TRIES = 5
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -51,20 +61,28 @@ class DirectoryStore:
         """The path."""
         return str(self._root)
 
-    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+    @property
+    def may_lock(self) -> bool:
+        """A folder keeps nothing against the will of its owner."""
+        return False
+
+    def put(self, key: str, data: ByteReader, /, *, new: bool = False) -> StoredObject:
         """See ports.Store."""
         path = self._path(key)
         self._require_root()
-        partial = path.with_name(PARTIAL + uuid.uuid4().hex)
+        made = path.with_name(PARTIAL + uuid.uuid4().hex)
         try:
-            with self._create(partial) as file:
-                _fill(file.fileno(), data, partial)
+            with self._create(made) as file:
+                _fill(file.fileno(), data, made)
             with _translated(path):
-                partial.replace(path)
+                if new:
+                    _link(made, path)
+                else:
+                    made.replace(path)
                 self._sync_folders(path.parent)
         except BaseException:
             with undisturbed():
-                self._remove(partial)
+                self._remove(made)
             raise
         return self.stat(key)
 
@@ -113,6 +131,28 @@ class DirectoryStore:
                 return
             path.unlink()
             _sync_folder(path.parent)
+        self._remove_empty(path.parent)
+
+    def leftovers(self, prefix: str, /) -> Iterator[Leftover]:
+        """See ports.Store: files in the making, whose names do not tell what they should have become."""
+        check_prefix(prefix)
+        self._require_root()
+        folder = self._root / prefix.rpartition("/")[0]
+        for path in sorted(folder.rglob(f"{PARTIAL}*")):
+            with contextlib.suppress(*_ABSENT), _translated(path, to="read"):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode):
+                    yield Leftover(
+                        key=path.relative_to(self._root).as_posix(),
+                        what="file in the making",
+                        bytes=found.st_size,
+                        modified=datetime.fromtimestamp(found.st_mtime, UTC),
+                        discard=partial(self._discard, path),
+                    )
+
+    def _discard(self, path: Path) -> None:
+        with _translated(path):
+            path.unlink(missing_ok=True)
         self._remove_empty(path.parent)
 
     def _path(self, key: str) -> Path:
@@ -245,6 +285,22 @@ def _fill(file: int, data: ByteReader, path: Path) -> None:
                 unsynced = 0
     with _translated(path):
         os.fsync(file)
+
+
+def _link(made: Path, path: Path) -> None:
+    """Give a file that was made its name, unless another has it."""
+    try:
+        path.hardlink_to(made)
+    except FileExistsError as error:
+        raise ObjectExists(f"{path} is there already") from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():  # this disk knows no links: the best that it can do
+            raise ObjectExists(f"{path} is there already") from error
+        made.replace(path)
+    else:
+        made.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,23 +7,26 @@ http_client and credentials: nobody else imports minio or urllib3.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from minio import Minio
 from minio.error import S3Error
 
+from backup.domain.marks import is_lasting
 from backup.errors import ConfigurationError, ObjectMissing
-from backup.ports import StoredObject
+from backup.ports import Leftover, StoredObject
 from backup.stores.addresses import LEAST_PART_SIZE, KeySource, Patience, S3Address
 from backup.stores.credentials import Keys, find_keys
 from backup.stores.http_client import make_client
 from backup.stores.keys import check_key, check_prefix
 from backup.stores.s3_download import Download
 from backup.stores.s3_errors import translated
-from backup.stores.s3_upload import Upload, Written, check_written
+from backup.stores.s3_upload import Upload, Written, abort, all_unfinished, check_written
+from backup.stores.s3_versions import Lock, Versions, locked_until
 from backup.stream.readers import ByteReader
 
 PART_SIZE = LEAST_PART_SIZE
@@ -42,6 +45,8 @@ class _Described(Protocol):
     def etag(self) -> str | None: ...
     @property
     def last_modified(self) -> datetime | None: ...
+    @property
+    def metadata(self) -> Mapping[str, str] | None: ...
 
 
 class S3Store:
@@ -53,6 +58,7 @@ class S3Store:
         part_size: bytes of one request of an upload, 5 MiB at least; (parallel + 2) of them are held in memory.
         parallel: requests of one upload at a time.
         patience: time limits and retries.
+        lock: how objects of backups are locked, for how long after they were stored.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class S3Store:
         part_size: int = PART_SIZE,
         parallel: int = PARALLEL,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        lock: Lock | None = None,
     ) -> None:
         if part_size < LEAST_PART_SIZE:
             raise ConfigurationError(f"a part size of {part_size} bytes is too small for S3", hint="5 MiB is the least")
@@ -71,15 +78,24 @@ class S3Store:
         self._parallel = parallel
         self._patience = patience
         keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
+        self._lock = lock
         self._client = _connect(address, keys, connections=parallel + 2, patience=patience)
+        self._versions = Versions(self._client, address)
 
     @property
     def url(self) -> str:
         """`s3://bucket/prefix`."""
         return self._address.url
 
-    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+    @property
+    def may_lock(self) -> bool:
         """See ports.Store."""
+        with translated(self._address):
+            return self._versions.may_lock
+
+    def put(self, key: str, data: ByteReader, /, *, new: bool = False) -> StoredObject:
+        """See ports.Store."""
+        lock = self._lock if is_lasting(key) else None
         upload = Upload(
             self._client,
             self._address,
@@ -88,6 +104,8 @@ class S3Store:
             part_size=self._part_size,
             parallel=self._parallel,
             patience=self._patience,
+            headers=lock.headers(datetime.now(UTC)) if lock else {},
+            new=new,
         )
 
         def ask_again(written: Written) -> StoredObject:
@@ -128,8 +146,31 @@ class S3Store:
 
     def delete(self, key: str, /) -> None:
         """See ports.Store."""
+        name = self._name(key)
         with translated(self._address, key):
-            self._client.remove_object(self._address.bucket, self._name(key))
+            if not self._versions.are_kept:
+                self._client.remove_object(self._address.bucket, name)
+                return
+        self._versions.delete(key, name)
+
+    def leftovers(self, prefix: str, /) -> Iterator[Leftover]:
+        """See ports.Store: uploads that were begun. What their parts take up is not told."""
+        start = self._start()
+        with translated(self._address):
+            found = list(all_unfinished(self._client, self._address.bucket, start + check_prefix(prefix)))
+        for upload in found:
+            name = upload.object_name or ""
+            yield Leftover(
+                key=name.removeprefix(start),
+                what="unfinished upload",
+                bytes=0,
+                modified=upload.initiated_time or datetime.now(UTC),
+                discard=partial(self._discard, name, upload.upload_id or ""),
+            )
+
+    def _discard(self, name: str, upload_id: str) -> None:
+        with translated(self._address):
+            abort(self._client, self._address.bucket, name, upload_id)
 
     def create_bucket(self) -> None:
         """Make the bucket; one that is there already is no error. For the demo and tests: backups go where they may."""
@@ -181,4 +222,5 @@ def _described(key: str, found: _Described) -> StoredObject:
         bytes=found.size or 0,
         etag=(found.etag or "").strip('"'),
         modified=found.last_modified or datetime.fromtimestamp(0, UTC),
+        locked_until=locked_until(found.metadata),
     )

@@ -7,22 +7,23 @@ after it has aborted the upload, which the server then keeps (and bills) for eve
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
 from minio import Minio
 from minio.datatypes import Part
+from minio.datatypes import Upload as ListedUpload
 from minio.error import S3Error, ServerError
+from minio.helpers import DictType
 from urllib3.exceptions import MaxRetryError
 
-from backup.errors import AccessDenied, IntegrityFailed, PgproofError
+from backup.errors import AccessDenied, IntegrityFailed, ObjectExists, PgproofError
 from backup.signals import undisturbed
 from backup.stores.addresses import Patience, S3Address
 from backup.stores.s3_errors import Foreign, is_transient, translate, translated
@@ -35,6 +36,9 @@ _SWEEPS = 3
 """How often a key's unfinished uploads are listed and aborted until there are none. A guess."""
 
 _SERVER_FAULT = 500
+_EXISTS = {"PreconditionFailed", "ConditionalRequestConflict"}
+_NO_CONDITIONS = {"NotImplemented", "InvalidArgument"}
+"""What servers answer that do not know If-None-Match on a PUT."""
 _T = TypeVar("_T")
 
 
@@ -53,13 +57,15 @@ class _Calls:
     alternative is `put_object`, and what is wrong with that is said above.
     """
 
-    def __init__(self, client: Minio, bucket: str, name: str) -> None:
+    def __init__(self, client: Minio, bucket: str, name: str, headers: Mapping[str, str]) -> None:
         self._client = client
         self._bucket = bucket
         self._name = name
+        self._headers = headers
 
     def create(self, mark: str) -> str:
-        return self._client._create_multipart_upload(self._bucket, self._name, {_MARK: mark})  # noqa: SLF001 - see the class
+        headers: DictType = {**self._headers, _MARK: mark}
+        return self._client._create_multipart_upload(self._bucket, self._name, headers)  # noqa: SLF001 - see the class
 
     def upload(self, upload_id: str, number: int, data: bytes) -> Part:
         etag = self._client._upload_part(self._bucket, self._name, data, None, upload_id, number)  # noqa: SLF001 - see the class
@@ -73,17 +79,17 @@ class _Calls:
         return result.etag
 
     def abort(self, upload_id: str) -> None:
-        self._client._abort_multipart_upload(self._bucket, self._name, upload_id)  # noqa: SLF001 - see the class
+        abort(self._client, self._bucket, self._name, upload_id)
 
     def unfinished(self) -> list[str]:
-        found = self._client._list_multipart_uploads(self._bucket, prefix=self._name)  # noqa: SLF001 - see the class
-        return [u.upload_id for u in found.uploads if u.object_name == self._name and u.upload_id]
+        found = all_unfinished(self._client, self._bucket, self._name)
+        return [u.upload_id for u in found if u.object_name == self._name and u.upload_id]
 
-    def whole(self, data: bytes, mark: str) -> str:
-        size = max(len(data), 5 << 20)  # the SDK's least part size; one part in any case
-        result = self._client.put_object(
-            self._bucket, self._name, io.BytesIO(data), len(data), metadata={_MARK: mark}, part_size=size
-        )
+    def whole(self, data: bytes, mark: str, *, new: bool) -> str:
+        headers: DictType = {"Content-Type": "application/octet-stream", **self._headers, _MARK: mark}
+        if new:
+            headers["If-None-Match"] = "*"
+        result = self._client._put_object(self._bucket, self._name, data, headers)  # noqa: SLF001 - see the class
         return result.etag or ""
 
     def mark(self) -> str | None:
@@ -94,10 +100,28 @@ class _Calls:
             if error.code == "NoSuchKey":
                 return None
             raise
-        return (found.metadata or {}).get(_MARK)
+        return (found.metadata or {}).get(_MARK, "")
 
     def delete(self) -> None:
         self._client.remove_object(self._bucket, self._name)
+
+
+def all_unfinished(client: Minio, bucket: str, prefix: str) -> Iterator[ListedUpload]:
+    """The uploads of a bucket under a prefix that are neither completed nor aborted."""
+    key_marker = id_marker = None
+    while True:
+        found = client._list_multipart_uploads(  # noqa: SLF001 - see _Calls
+            bucket, prefix=prefix, key_marker=key_marker, upload_id_marker=id_marker
+        )
+        yield from found.uploads
+        if not found.is_truncated:
+            return
+        key_marker, id_marker = found.next_key_marker, found.next_upload_id_marker
+
+
+def abort(client: Minio, bucket: str, name: str, upload_id: str) -> None:
+    """End an upload, and let go of its parts."""
+    client._abort_multipart_upload(bucket, name, upload_id)  # noqa: SLF001 - see _Calls
 
 
 class Upload:
@@ -113,8 +137,11 @@ class Upload:
         part_size: int,
         parallel: int,
         patience: Patience,
+        headers: Mapping[str, str],
+        new: bool,
     ) -> None:
-        self._calls = _Calls(client, address.bucket, name)
+        self._calls = _Calls(client, address.bucket, name, headers)
+        self._new = new
         self._address = address
         self._key = key
         self._part_size = part_size
@@ -150,11 +177,37 @@ class Upload:
         return ahead
 
     def _whole(self, pool: ThreadPoolExecutor, data: bytes) -> Written:
+        if self._new:
+            return Written(bytes=len(data), etag=pool.submit(self._as_new, data).result())
         with translated(self._address, self._key):
-            return Written(bytes=len(data), etag=pool.submit(self._calls.whole, data, self._mark).result())
+            return Written(bytes=len(data), etag=pool.submit(self._put, data, new=False).result())
+
+    def _put(self, data: bytes, *, new: bool) -> str:
+        return self._calls.whole(data, self._mark, new=new)
+
+    def _as_new(self, data: bytes) -> str | None:
+        """Store it where there is nothing; a server that knows no conditions is asked first."""
+        with translated(self._address, self._key):
+            try:
+                return self._put(data, new=True)
+            except S3Error as error:
+                if error.code in _EXISTS:
+                    if self._calls.mark() == self._mark:  # the answer to the first try was lost
+                        return None
+                    raise ObjectExists(f"{self._key} is in {self._address.url} already") from error
+                if error.code not in _NO_CONDITIONS:
+                    raise
+            self._refuse_other()
+            return self._put(data, new=False)
+
+    def _refuse_other(self) -> None:
+        if self._calls.mark() is not None:
+            raise ObjectExists(f"{self._key} is in {self._address.url} already")
 
     def _in_parts(self, pool: ThreadPoolExecutor, ahead: deque[bytes], rest: ByteReader) -> Written:
         with translated(self._address, self._key):
+            if self._new:  # conditions are for small objects; this one is none
+                pool.submit(self._refuse_other).result()
             upload_id = pool.submit(self._create).result()
         pending: set[Future[Part]] = set()
         parts: list[Part] = []

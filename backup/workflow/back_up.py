@@ -8,113 +8,211 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Generic
 
 from backup import __version__
+from backup.domain.guard import Tolerance
 from backup.domain.ids import BackupId
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Status, Volume
-from backup.errors import ConfigurationError, IntegrityFailed, ObjectMissing, PartUnavailable, PgproofError
-from backup.logs import log
-from backup.ports import Clock, Engine, PartSource, SnapshotT, Source, Store
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Status, Tool, Volume
+from backup.domain.marks import FAILED, HOLD, Mark
+from backup.domain.proof import Proof
+from backup.errors import ConfigurationError, LockHeld, PartUnavailable, PgproofError
+from backup.logs import log, redact
+from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader
 from backup.stream.volumes import Encoding, Progress, no_progress, write_part
 from backup.workflow.claim import claimed_id
+from backup.workflow.copies import Copies, Copy
 from backup.workflow.doctor import preflight
+from backup.workflow.guard import suspicion
+from backup.workflow.lease import leased
+from backup.workflow.runs import host, write_mark
+
+_POLL = 1.0
+"""Seconds between two looks whether another run has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackUpChoice:
-    """How a backup is made, and what for; `labels` are the user's, kept in the manifest."""
+    """How a backup is made, and what for.
+
+    Attributes:
+        wait: seconds in which another run may come to its end.
+        tolerance: how much smaller than those before it may it be; None for any.
+        labels: the user's, kept in the manifest.
+    """
 
     target: str
     encoding: Encoding
     purpose: Purpose = "backup"
+    wait: float = 0
+    tolerance: Tolerance | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def back_up(
     source: Source[SnapshotT],
     engine: Engine[SnapshotT],
-    store: Store,
+    copies: Copies,
     choice: BackUpChoice,
     *,
     clock: Clock,
     progress: Progress = no_progress,
 ) -> Manifest:
-    """Given a source, an engine and a store, make one backup and return its manifest as committed.
+    """Given a source, an engine and stores, make one backup and return its manifest as committed.
+
+    A run that fails leaves a note of it in the stores, as far as they still answer, and nothing else.
+
+    Args:
+        source: the database.
+        engine: how it is dumped.
+        copies: where to; one that fails is left behind, see its `lost`.
+        choice: how.
+        clock: of this machine.
+        progress: told of bytes on their way.
 
     Raises:
         PgproofError: of the class that says why; then no backup is listed.
     """
     started = clock()
-    begun = time.monotonic()
-    warnings = list(preflight(source))
-    seconds = {"checks": time.monotonic() - begun}
-    with (
-        source.snapshot(choice.target) as snapshot,
-        claimed_id(store, choice.target, BackupId.at(started)) as backup_id,
-    ):
-        tool = engine.tool(snapshot.database)
+    run = _Run(
+        source=source,
+        engine=engine,
+        copies=copies,
+        choice=choice,
+        started=started,
+        progress=progress,
+        id=BackupId.at(started),
+    )
+    try:
+        return run.make_when_free(clock)
+    except LockHeld:
+        raise
+    except Exception as error:
+        _note_failure(copies, f"{choice.target}/{run.id}", error, clock())
+        raise
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run(Generic[SnapshotT]):
+    """One backup on its way; `id` is settled once it is claimed."""
+
+    source: Source[SnapshotT]
+    engine: Engine[SnapshotT]
+    copies: Copies
+    choice: BackUpChoice
+    started: datetime
+    progress: Progress
+    id: BackupId
+
+    def make_when_free(self, clock: Clock) -> Manifest:
+        """Make it; while another run is under way, wait as long as is wanted."""
+        end = time.monotonic() + self.choice.wait
+        told = False
+        while True:
+            try:
+                return self.make(clock)
+            except LockHeld as error:
+                if time.monotonic() > end:
+                    raise
+                if not told:
+                    log.info("waiting", reason=error.message, seconds=round(self.choice.wait))
+                told = True
+                time.sleep(_POLL)
+
+    def make(self, clock: Clock) -> Manifest:
+        begun = time.monotonic()
+        choice = self.choice
+        warnings = list(preflight(self.source))
+        seconds = {"checks": time.monotonic() - begun}
+        with (
+            self.source.snapshot(choice.target) as snapshot,
+            leased(self.copies, choice.target, source=snapshot.source, clock=clock),
+            claimed_id(self.copies, choice.target, self.id) as self.id,
+        ):
+            tool = self._tool(snapshot)
+            upload = _Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress)
+            try:
+                parts, proof = self._carry_all(upload, snapshot, seconds, warnings)
+                step = time.monotonic()
+                self.copies.each(Copy.ask_again)
+                seconds["confirm"] = time.monotonic() - step
+                manifest = Manifest(
+                    id=str(self.id),
+                    target=choice.target,
+                    status=Status.COMPLETE,
+                    tool=tool,
+                    database=snapshot.database,
+                    snapshot=snapshot.mark,
+                    started=self.started,
+                    finished=clock(),
+                    parts=parts,
+                    pgproof=__version__,
+                    purpose=choice.purpose,
+                    filtered=self.engine.filtered,
+                    proof=proof.totals if proof else None,
+                    seconds={phase: round(value, 3) for phase, value in seconds.items()},
+                    labels=dict(choice.labels),
+                    warnings=tuple(warnings),
+                )
+                manifest = self._guarded(manifest, proof, clock)
+                upload.commit(manifest)
+            except BaseException:
+                self.copies.take_back()
+                raise
+        return manifest
+
+    def _guarded(self, manifest: Manifest, proof: Proof | None, clock: Clock) -> Manifest:
+        """The same, but marked where it is suspect."""
+        tolerance = self.choice.tolerance
+        if tolerance is None or self.choice.purpose != "backup":
+            return manifest
+        found = suspicion(manifest, proof, self.copies.left[0].store, tolerance, clock=clock)
+        if not found:
+            return manifest
+        return replace(manifest, status=Status.SUSPECT, warnings=(*manifest.warnings, f"suspect: {found.text}"))
+
+    def _tool(self, snapshot: SnapshotT) -> Tool:
+        tool = self.engine.tool(snapshot.database)
         log.debug("client chosen", program=tool.name, version=tool.version, server=snapshot.database.server_version)
         log.info(
             "backup started",
-            target=choice.target,
-            id=str(backup_id),
+            target=self.choice.target,
+            id=str(self.id),
             server=snapshot.database.server_version,
             client=tool.version,
-            store=store.url,
+            store=self.copies.urls,
         )
-        upload = _Upload(store, f"{choice.target}/{backup_id}/", choice.encoding, progress)
-        try:
-            parts: list[Part] = []
-            totals = None
-            with closing(engine.parts(snapshot)) as part_sources:
-                for part_source in part_sources:
-                    step = time.monotonic()
-                    part = upload.carry(part_source, warnings)
-                    seconds[part_source.role.value] = time.monotonic() - step
-                    parts += [part] if part else []
-                    totals = part_source.totals() if part and part_source.totals else totals
-            step = time.monotonic()
-            upload.ask_again()
-            seconds["confirm"] = time.monotonic() - step
-            manifest = Manifest(
-                id=str(backup_id),
-                target=choice.target,
-                status=Status.COMPLETE,
-                tool=tool,
-                database=snapshot.database,
-                snapshot=snapshot.mark,
-                started=started,
-                finished=clock(),
-                parts=tuple(parts),
-                pgproof=__version__,
-                purpose=choice.purpose,
-                filtered=engine.filtered,
-                proof=totals,
-                seconds={phase: round(value, 3) for phase, value in seconds.items()},
-                labels=dict(choice.labels),
-                warnings=tuple(warnings),
-            )
-            upload.commit(manifest)
-        except BaseException:
-            upload.take_back()
-            raise
-    return manifest
+        return tool
+
+    def _carry_all(
+        self, upload: _Upload, snapshot: SnapshotT, seconds: dict[str, float], warnings: list[str]
+    ) -> tuple[tuple[Part, ...], Proof | None]:
+        """Write every part of the engine; the parts, and what was found out of the snapshot."""
+        parts: list[Part] = []
+        proof = None
+        with closing(self.engine.parts(snapshot)) as part_sources:
+            for part_source in part_sources:
+                step = time.monotonic()
+                part = upload.carry(part_source, warnings)
+                seconds[part_source.role.value] = time.monotonic() - step
+                parts += [part] if part else []
+                proof = part_source.proof() if part and part_source.proof else proof
+        return tuple(parts), proof
 
 
 class _Upload:
-    """The objects of one run: written, asked for again, or taken back."""
+    """The parts of one run on their way into the stores."""
 
-    def __init__(self, store: Store, prefix: str, encoding: Encoding, progress: Progress) -> None:
-        self._store = store
+    def __init__(self, copies: Copies, prefix: str, encoding: Encoding, progress: Progress) -> None:
+        self._copies = copies
         self._prefix = prefix
         self._encoding = encoding
         self._progress = progress
-        self._sent: dict[str, tuple[int, str] | None] = {}
 
     def carry(self, source: PartSource, warnings: list[str]) -> Part | None:
         """Write one part; an optional one that its source cannot give becomes a warning and None."""
@@ -126,7 +224,7 @@ class _Upload:
         except PartUnavailable as error:
             if not source.optional:
                 raise
-            self.take_back(source.name)
+            self._copies.take_back(self._prefix + source.name)
             warnings.append(f"no {source.role.value}: {error.message}")
             log.warning("left out", part=source.role.value, reason=error.message, detail=error.detail)
             return None
@@ -138,13 +236,6 @@ class _Upload:
             compression="zstd" if self._encoding.compression == "zstd" else "none",
         )
 
-    def ask_again(self) -> None:
-        """Ask the store for every object once more. Raises IntegrityFailed where it has another one by now."""
-        for key, expected in self._sent.items():
-            stored = self._store.stat(key)
-            if (stored.bytes, stored.etag) != expected:
-                raise IntegrityFailed(f"{key} in {self._store.url} is not what was just stored", detail=str(stored))
-
     def commit(self, manifest: Manifest) -> None:
         """Write the manifest: from here on the backup exists. It is never overwritten.
 
@@ -152,39 +243,28 @@ class _Upload:
             IntegrityFailed: there is one already, another run took the same id.
             ConfigurationError: there are more volumes than a manifest can hold.
         """
-        key = self._prefix + MANIFEST_NAME
-        with suppress(ObjectMissing):
-            self._store.stat(key)
-            raise IntegrityFailed(f"{key} is in the store already", hint="another run took the same id; run it again")
         data = manifest.to_json()
         if len(data) > MANIFEST_LIMIT:
             raise ConfigurationError("the backup has too many volumes", hint="set a larger PGPROOF_VOLUME_SIZE")
-        self._put(MANIFEST_NAME, BytesReader(data))
-
-    def take_back(self, name: str = "") -> None:
-        """Delete what was written, as far as the store lets us; what stays has no manifest and is no backup.
-
-        The manifest goes first; while it may still be there, so must all that it names.
-        """
-        keys = [key for key in self._sent if key.startswith(self._prefix + name)]
-        with undisturbed():
-            for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST_NAME)):
-                try:
-                    self._store.delete(key)
-                except PgproofError as error:
-                    log.warning("left behind", objects=len(keys), prefix=self._prefix, reason=error.message)
-                    break
-            for key in keys:
-                del self._sent[key]
+        if manifest.purpose == "safety":
+            hold = Mark(time=manifest.finished, text="taken before a restore overwrote it", host=host())
+            self._put(HOLD, BytesReader(hold.to_json()))
+        self._copies.each(lambda copy: copy.commit(self._prefix + MANIFEST_NAME, data))
 
     def _put(self, name: str, data: ByteReader) -> int:
-        key = self._prefix + name
-        self._sent[key] = None
-        begun = time.monotonic()
-        stored = self._store.put(key, data)
-        log.debug("stored", name=name, bytes=stored.bytes, seconds=round(time.monotonic() - begun, 3))
-        self._sent[key] = (stored.bytes, stored.etag)
-        return stored.bytes
+        return self._copies.put(self._prefix + name, data)
+
+
+def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetime) -> None:
+    """Leave a note in the folder of a run that failed, so that nothing is pruned after it."""
+    told = error if isinstance(error, PgproofError) else PgproofError(type(error).__name__)
+    mark = Mark(time=moment, text=redact(told.message), host=host(), exit_code=told.status)
+    with undisturbed():
+        for copy in copies.left:
+            try:
+                write_mark(copy.store, f"{folder}/{FAILED}", mark)
+            except PgproofError as failure:
+                log.debug("the failure is not noted in the store", store=copy.store.url, reason=failure.message)
 
 
 def summary(backup: Manifest) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from functools import partial
 
 from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill, prove
 from backup.domain.ids import AtOrBefore, BackupId, Latest, LatestProven, Reference
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role, Status
+from backup.domain.marks import ACCEPTED, FAILED, HOLD, MARK_LIMIT, Mark
 from backup.domain.proof import PROOF_LIMIT, Proof
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
@@ -27,15 +28,30 @@ class Listing:
     Attributes:
         unreadable: ids of those whose manifest cannot be read, with the reason.
         drills: of each backup by its id, oldest first.
+        accepted, held: ids of those.
+        failed: a run that failed after the newest backup, and what it said.
     """
 
     backups: tuple[Manifest, ...]
     unreadable: tuple[tuple[str, IntegrityFailed], ...]
     drills: Mapping[str, tuple[Drill, ...]] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    failed: tuple[BackupId, Mark] | None = None
 
     def last_drill(self, backup: Manifest) -> Drill | None:
         """The newest drill of a backup, if there was any."""
         return next(reversed(self.drills.get(backup.id, ())), None)
+
+    def is_complete(self, backup: Manifest) -> bool:
+        """Whether it is complete, or was suspect and then accepted."""
+        suspect = backup.status is Status.SUSPECT and backup.id in self.accepted
+        return backup.status is Status.COMPLETE or suspect
+
+    def standing(self, backup: Manifest) -> str:
+        """Its status in words for people, with what else sets it apart."""
+        marks = [word for word, ids in (("accepted", self.accepted), ("held", self.held)) if backup.id in ids]
+        return ", ".join([backup.standing, *marks])
 
     def is_proven(self, backup: Manifest) -> bool:
         """Whether a drill of all of it found it to be what its snapshot held, and none since then disproved it."""
@@ -69,17 +85,20 @@ class Catalog:
         return targets[0]
 
     def listing(self, target: str) -> Listing:
-        """All backups of a target, oldest first, and their drills."""
+        """All backups of a target, oldest first, and what is said of them."""
         backups = []
         unreadable = []
         drills: dict[str, list[Drill]] = {}
+        marked: dict[str, set[str]] = {ACCEPTED: set(), HOLD: set(), FAILED: set()}
         for key in self._keys(f"{target}/"):
-            backup_id = key.split("/")[1]
+            backup_id, _, name = key.removeprefix(f"{target}/").partition("/")
             try:
                 if _is_manifest(key):
                     backups.append(self._read_manifest(key))
                 elif _is_drill(key):
                     drills.setdefault(backup_id, []).append(self._read_drill(key))
+                elif name in marked:
+                    marked[name].add(backup_id)
             except ObjectMissing:
                 continue  # deleted by somebody since it was listed
             except IntegrityFailed as error:
@@ -91,11 +110,32 @@ class Catalog:
             backups=tuple(sorted(backups, key=_age)),
             unreadable=tuple(unreadable),
             drills={each: tuple(sorted(found, key=lambda drill: drill.time)) for each, found in drills.items()},
+            accepted=frozenset(marked[ACCEPTED]),
+            held=frozenset(marked[HOLD]),
+            failed=self._last_failure(target, marked[FAILED], {backup.id for backup in backups}),
         )
 
-    def drills_of(self, backup: Manifest) -> tuple[Drill, ...]:
+    def _last_failure(self, target: str, failed: set[str], backups: set[str]) -> tuple[BackupId, Mark] | None:
+        """The newest run that failed, where it is newer than every backup."""
+        ids = [parsed for name in failed - backups if (parsed := BackupId.parse(name))]
+        made = [parsed for name in backups if (parsed := BackupId.parse(name))]
+        if not ids or (made and max(ids) < max(made)):
+            return None
+        key = f"{target}/{max(ids)}/{FAILED}"
+        try:
+            with self.store.open(key) as reader:
+                return max(ids), Mark.from_json(read_exactly(reader, MARK_LIMIT), where=key)
+        except (IntegrityFailed, ObjectMissing) as error:
+            log.debug("passed over", object=key, reason=error.message)
+            return None
+
+    def manifest(self, target: str, backup_id: BackupId) -> Manifest:
+        """The manifest of a backup. Raises ObjectMissing where there is none, IntegrityFailed where it is damaged."""
+        return self._read_manifest(f"{target}/{backup_id}/{MANIFEST_NAME}")
+
+    def drills(self, target: str, backup_id: BackupId | str) -> tuple[Drill, ...]:
         """The drills of one backup, oldest first."""
-        prefix = f"{backup.target}/{backup.id}/{FOLDER}/"
+        prefix = f"{target}/{backup_id}/{FOLDER}/"
         found = []
         for key in [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]:
             try:
@@ -130,7 +170,7 @@ class Catalog:
         """
         if isinstance(reference, BackupId):
             try:
-                return self._read_manifest(f"{target}/{reference}/{MANIFEST_NAME}")
+                return self.manifest(target, reference)
             except ObjectMissing as error:
                 raise NotFound(
                     f"no backup {reference} of {target} in {self.store.url}", hint="pgproof list shows what there is"
@@ -139,6 +179,7 @@ class Catalog:
         found = [backup for backup in listing.backups if _means(reference, backup, listing)]
         if found:
             _warn_of_newer(listing, reference, found[-1])
+            _warn_of_lesser(listing, found[-1])
             return found[-1]
         if listing.unreadable:
             raise listing.unreadable[-1][1]
@@ -207,8 +248,8 @@ def _is_drill(key: str) -> bool:
 
 
 def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, listing: Listing) -> bool:
-    """Whether it may be the one; what a restore saved before it overwrote something is meant by its id alone."""
-    if backup.purpose == "safety":
+    """Whether it may be the one; what a restore saved, and what is not complete, is meant by its id alone."""
+    if backup.purpose == "safety" or not listing.is_complete(backup):
         return False
     if isinstance(reference, LatestProven):
         return listing.is_proven(backup)
@@ -228,6 +269,13 @@ def _warn_of_newer(listing: Listing, reference: Latest | LatestProven | AtOrBefo
     ]
     if names:
         log.warning("passed over newer backups, their manifests cannot be read", ids=", ".join(names), found=found.id)
+
+
+def _warn_of_lesser(listing: Listing, found: Manifest) -> None:
+    """Say which newer backups are not meant, because they are not complete."""
+    for backup in listing.backups:
+        if _age(backup) > _age(found) and backup.purpose == "backup" and not listing.is_complete(backup):
+            log.warning("passed over a newer backup", id=backup.id, status=backup.status.value, found=found.id)
 
 
 def _age(backup: Manifest) -> tuple[object, ...]:

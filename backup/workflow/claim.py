@@ -10,15 +10,17 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from backup.domain.ids import BackupId
+from backup.domain.marks import CLAIM
 from backup.errors import PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.signals import undisturbed
 from backup.stream.readers import BytesReader
+from backup.workflow.copies import Copies, Copy
 
-_CLAIM = "claim-"
 _PATIENCE = 5.0
 """Seconds to wait for others to take back their claim. A guess: they do so as soon as they have seen ours."""
 
@@ -26,33 +28,36 @@ _POLL = 0.1
 
 
 @contextmanager
-def claimed_id(store: Store, target: str, wanted: BackupId) -> Iterator[BackupId]:
+def claimed_id(copies: Copies, target: str, wanted: BackupId) -> Iterator[BackupId]:
     """`wanted`, or the next id that is free; as long as the context lasts no other run takes it.
 
     Each run writes a small object of its own below the id, and then looks who else is there. Whoever sees another
     claim that is smaller, or one that does not go away, or any other object, gives way to the next id. Two runs
-    cannot both stay: the one that looks later sees the other's claim, since it was written before.
+    cannot both stay: the one that looks later sees the other's claim, since it was written before. Of several stores,
+    all must agree.
 
     Args:
-        store: where the backup will be; what was put there is listed at once.
+        copies: where the backup will be; what was put there is listed at once.
         target: of the run.
         wanted: the id of the second in which it started.
     """
-    mark = f"{_CLAIM}{secrets.token_hex(8)}"
+    mark = f"{CLAIM}{secrets.token_hex(8)}"
     while True:
         prefix = f"{target}/{wanted}/"
         try:
-            if _is_ours(store, prefix, mark):
+            if all(copies.each(partial(_is_ours, prefix=prefix, mark=mark))):
                 yield wanted
                 return
         finally:
             with undisturbed():
-                _take_back(store, prefix + mark)
+                for copy in copies.left:
+                    _take_back(copy.store, prefix + mark)
         wanted = wanted.next()
 
 
-def _is_ours(store: Store, prefix: str, mark: str) -> bool:
-    """Whether the id is ours; our claim stands by then."""
+def _is_ours(copy: Copy, *, prefix: str, mark: str) -> bool:
+    """Whether the id is ours in a store; our claim stands by then."""
+    store = copy.store
     if next(iter(store.list(prefix)), None):
         return False
     store.put(prefix + mark, BytesReader(b"a run of pgproof has taken this id\n"))
@@ -61,7 +66,7 @@ def _is_ours(store: Store, prefix: str, mark: str) -> bool:
         others = {stored.key.removeprefix(prefix) for stored in store.list(prefix)} - {mark}
         if not others:
             return True
-        if any(not name.startswith(_CLAIM) or name < mark for name in others) or time.monotonic() > end:
+        if any(not name.startswith(CLAIM) or name < mark for name in others) or time.monotonic() > end:
             return False
         time.sleep(_POLL)
 

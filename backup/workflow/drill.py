@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 
 from backup import __version__
 from backup.domain.comparison import Comparison, compare
@@ -25,6 +25,7 @@ from backup.signals import undisturbed
 from backup.stream.readers import BytesReader
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
+from backup.workflow.lease import shielded
 from backup.workflow.restore import Dump, first_of, restore, scope_of
 
 
@@ -64,7 +65,7 @@ def drill(
         RestoreFailed, IntegrityFailed: it did not restore; that is stored too.
         PgproofError: nothing was found out; nothing is stored.
     """
-    run = _Run(backup, store, choice, begun=clock())
+    run = _Run(backup, store, choice, clock)
     try:
         run.try_it(scratch, progress)
     except (RestoreFailed, IntegrityFailed) as error:
@@ -77,11 +78,12 @@ def drill(
 class _Run:
     """One drill on its way."""
 
-    def __init__(self, backup: Manifest, store: Store, choice: DrillChoice, *, begun: datetime) -> None:
+    def __init__(self, backup: Manifest, store: Store, choice: DrillChoice, clock: Clock) -> None:
         self._backup = backup
         self._store = store
         self._choice = choice
-        self._begun = begun
+        self._clock = clock
+        self._begun = clock()
         self._seconds: dict[str, float] = {}
         self._version: str | None = None
         self._report: RestoreReport | None = None
@@ -104,7 +106,10 @@ class _Run:
         log.info("drill started", id=self._backup.id, target=self._backup.target, store=self._store.url)
         expected = Catalog(self._store).proof_of(self._backup)
         step = time.monotonic()
-        with scratch(self._backup, self._choice.sample) as trial:
+        with (
+            shielded(self._backup, self._store, clock=self._clock),
+            scratch(self._backup, self._choice.sample) as trial,
+        ):
             self._seconds["server"] = time.monotonic() - step
             self._version = trial.version
             report = self._restore(trial, expected, progress)

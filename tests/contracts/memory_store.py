@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from backup.errors import ObjectMissing
-from backup.ports import StoredObject
+from backup.errors import ObjectExists, ObjectMissing
+from backup.ports import Leftover, StoredObject
 from backup.stores.keys import check_key, check_prefix
 from backup.stream.readers import READ_SIZE, ByteReader
 
@@ -25,13 +25,19 @@ class MemoryStore:
     def url(self) -> str:
         return "memory"
 
-    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+    @property
+    def may_lock(self) -> bool:
+        return False
+
+    def put(self, key: str, data: ByteReader, /, *, new: bool = False) -> StoredObject:
         check_key(key)
         pieces = []
         while piece := data.read(READ_SIZE):
             pieces.append(piece)
         content = b"".join(pieces)
         with self._lock:
+            if new and key in self._objects:
+                raise ObjectExists(f"{key} is in memory already")
             self._puts += 1
             found = StoredObject(key=key, bytes=len(content), etag=str(self._puts), modified=datetime.now(UTC))
             self._objects[key] = (content, found)
@@ -55,6 +61,10 @@ class MemoryStore:
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._objects.pop(check_key(key), None)
+
+    def leftovers(self, prefix: str, /) -> Iterator[Leftover]:
+        check_prefix(prefix)
+        yield from ()
 
     def _get(self, key: str) -> tuple[bytes, StoredObject]:
         with self._lock:

@@ -36,6 +36,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "backup.succeeded": ("Every message", "backup.succeeded"),
     "restore.finished": ("Every message", "restore.finished"),
     "backup.failed": ("Every message", "backup.failed"),
+    "backup.incomplete": ("Every message", "backup.succeeded", "backup.failed"),
+    "backup.suspect": ("Every message", "backup.succeeded", "backup.failed"),
     "restore.failed": ("Every message", "backup.failed"),
     "drill.proven": ("Every message", "drill.proven"),
     "drill.failed": ("Every message", "drill.proven", "backup.failed"),
@@ -58,9 +60,18 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         pgproof = Command(home=home, environ=environ)
         with pg18.connect() as connection:
             connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+            connection.execute(f"CREATE DATABASE {DATABASE}_shrinks".encode())
+            with pg18.connect(f"{DATABASE}_shrinks") as shrinking:
+                shrinking.execute("CREATE TABLE large AS SELECT generate_series(1, 2000)")
+                url = {"PGPROOF_DATABASE_URL": pg18.url(f"{DATABASE}_shrinks")}
+                shrunk = [pgproof("backup", PGPROOF_STORE=f"{home / 'store'},{home / 'no' / 'disk'}", **url).code]
+                shrunk += [pgproof("backup", **url).code for _ in range(2)]
+                shrinking.execute("TRUNCATE large")
+                shrunk.append(pgproof("backup", **url).code)
+            assert shrunk == [11, 0, 0, 12]
             codes = [pgproof(*words.split()).code for words in ("backup", f"restore latest --into {DATABASE}_2")]
             codes += [pgproof("drill", "latest", *check).code for check in ([], ["--check", "SELECT false"])]
-            for name in (DATABASE, f"{DATABASE}_2"):
+            for name in (DATABASE, f"{DATABASE}_2", f"{DATABASE}_shrinks"):
                 connection.execute(f"DROP DATABASE {name}".encode())
         codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z")]
         assert codes == [0, 0, 0, 7, 4, 9]

@@ -22,6 +22,7 @@ TONIGHT = "Lost a database tonight? Restore it"
 MORE_WAYS = "More ways to restore"
 FIRST_BACKUP = "First backup"
 PROVE_IT = "Prove it"
+WHAT_IS_KEPT = "What is kept"
 SETTINGS = "The few settings that matter"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
@@ -62,7 +63,7 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT}
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT}
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -82,6 +83,11 @@ def test_the_lines_of_the_first_backup_make_verify_and_prove_one(shop: Server, t
     said = run(blocks(README)[PROVE_IT], tmp_path, shop, **values)
 
     assert re.search(r"proven \d+ min ago, restores in ", said)
+
+    rules = {"PGPROOF_RETENTION": "keep-within=24h,daily=14"}
+    said = run(with_values(blocks(README)[WHAT_IS_KEPT], rules), tmp_path, shop, **values)
+
+    assert re.search(r"Z  kept +[\d.]+ KiB +the newest complete one, proven 1, keep-within, daily 1\n", said)
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(

@@ -20,6 +20,7 @@ from backup.postgres.prover import ProofOptions
 from backup.postgres.restorer import PostgresRestorer
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog
+from backup.workflow.copies import Copies
 from backup.workflow.restore import restore, scope_of
 from tests.fixtures.postgres import Connection, Server
 from tests.support.pgproof import PLAIN, clients_of, make_engine, make_restorer, make_source, now
@@ -104,7 +105,7 @@ def restored_specimen(server: Server, store: Store) -> Iterator[Restored]:
             load_specimen(connection)
         engine = replace(make_engine(clients_of(server)), proof=ProofOptions(mode="full", seconds=60))
         choice = BackUpChoice(target="specimen", encoding=PLAIN)
-        backup = back_up(make_source(server, SOURCE), engine, store, choice, clock=now)
+        backup = back_up(make_source(server, SOURCE), engine, Copies(store), choice, clock=now)
         restorer = make_restorer(server)
         report = restore(backup, store, restorer, RestoreChoice(into=RESTORED))
         expected = Catalog(store).proof_of(backup)

@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from backup.demo.s3_server import S3Server
+from backup.domain.marks import FAILED, Mark
 from backup.errors import PgproofError
 from tests.failures.holding import Gate
 from tests.fixtures.postgres import Server
@@ -38,7 +39,7 @@ class Place(Protocol):
         """The settings of pgproof for it."""
 
     def left(self) -> list[str]:
-        """Everything in it: objects, files in the making, unfinished uploads."""
+        """Everything in it but notes of failed runs: objects, files in the making, unfinished uploads."""
 
     def path(self, key: str) -> Path | None:
         """The file of an object, where it is one."""
@@ -55,7 +56,12 @@ class DirectoryPlace:
         return {"PGPROOF_STORE": str(self.folder)}
 
     def left(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+        noted = {place for note in self.folder.rglob(FAILED) for place in (note, *note.parents)}
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path not in noted)
+
+    def notes(self) -> list[Mark]:
+        """What failed runs have said of themselves."""
+        return [Mark.from_json(note.read_bytes(), where=str(note)) for note in sorted(self.folder.rglob(FAILED))]
 
     def path(self, key: str) -> Path | None:
         return self.folder / key
@@ -75,7 +81,8 @@ class BucketPlace:
 
     def left(self) -> list[str]:
         store = s3_store(self.server, self.bucket)
-        return [*(found.key for found in store.list("")), *unfinished_uploads(store)]
+        keys = [found.key for found in store.list("") if not found.key.endswith(f"/{FAILED}")]
+        return [*keys, *unfinished_uploads(store)]
 
     def path(self, key: str) -> Path | None:
         del key

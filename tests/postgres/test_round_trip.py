@@ -19,6 +19,7 @@ from backup.postgres.snapshot import HeldSnapshot
 from backup.postgres.source import PostgresSource
 from backup.stores.directory import DirectoryStore
 from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.copies import Copies
 from tests.fixtures.postgres import NewDatabase, Server
 from tests.fixtures.s3 import s3_store
 from tests.support.compare import difference, facts
@@ -238,7 +239,7 @@ def test_rows_written_after_the_snapshot_are_absent(
 
     source = Writing(address=address_of(pg18, name), clients=clients)
     choice = BackUpChoice(target="it", encoding=PLAIN)
-    backup = back_up(source, make_engine(clients), store, choice, clock=now)
+    backup = back_up(source, make_engine(clients), Copies(store), choice, clock=now)
     restored(backup, store, make_restorer(pg18), f"{name}_again")
     assert rows(pg18, f"{name}_again", "SELECT a, to_regclass('later') FROM t") == [(1, None)]
 

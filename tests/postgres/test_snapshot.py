@@ -16,6 +16,7 @@ from backup.postgres.snapshot import HeldSnapshot, hold_snapshot
 from backup.stores.directory import DirectoryStore
 from backup.stream.readers import READ_SIZE
 from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.copies import Copies
 from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.support.pgproof import (
     PLAIN,
@@ -107,7 +108,9 @@ def test_what_is_left_out_is_not_in_the_backup_and_all_else_is(
         globals="off", exclude_schemas=("gone",), exclude_tables=("absent",), exclude_table_data=("hollow",)
     )
     engine = make_engine(clients_of(pg18), options)
-    backup = back_up(make_source(pg18, name), engine, store, BackUpChoice(target="it", encoding=PLAIN), clock=now)
+    backup = back_up(
+        make_source(pg18, name), engine, Copies(store), BackUpChoice(target="it", encoding=PLAIN), clock=now
+    )
     assert backup.filtered
     again = f"{name}_again"
     restored(backup, store, make_restorer(pg18), again)

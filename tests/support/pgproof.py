@@ -22,6 +22,7 @@ from backup.postgres.restorer import PostgresRestorer
 from backup.postgres.source import PostgresSource
 from backup.stream.volumes import Encoding
 from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.copies import Copies
 from backup.workflow.restore import restore
 from tests.fixtures.postgres import Role, Server
 
@@ -89,7 +90,7 @@ def backed_up(
     return back_up(
         make_source(server, database, role=role, clients=clients),
         make_engine(clients),
-        store,
+        Copies(store),
         BackUpChoice(target=target, encoding=encoding),
         clock=now,
     )

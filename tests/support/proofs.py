@@ -19,6 +19,7 @@ from backup.postgres.session import settle
 from backup.postgres.snapshot import HeldSnapshot
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog
+from backup.workflow.copies import Copies
 from backup.workflow.restore import prove
 from tests.fixtures.postgres import Role, Server
 from tests.support.pgproof import (
@@ -91,7 +92,7 @@ def proven_backup(server: Server, database: str, store: Store, engine: Engine[He
     return back_up(
         make_source(server, database),
         engine or proving_engine(server),
-        store,
+        Copies(store),
         BackUpChoice(target="it", encoding=PLAIN),
         clock=now,
     )

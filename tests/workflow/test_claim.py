@@ -13,6 +13,7 @@ from backup.ports import Store
 from backup.stores.directory import DirectoryStore
 from backup.stream.readers import BytesReader
 from backup.workflow.claim import claimed_id
+from backup.workflow.copies import Copies
 from tests.contracts.memory_store import MemoryStore
 
 WANTED = BackupId.at(datetime(2026, 1, 1, tzinfo=UTC))
@@ -25,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def test_a_free_id_is_taken_and_nothing_of_the_claim_is_left(store: Store) -> None:
     store.put("other/x", BytesReader(b""))
-    with claimed_id(store, "shop", WANTED) as found:
+    with claimed_id(Copies(store), "shop", WANTED) as found:
         assert found == WANTED
         assert [each.key for each in store.list("shop/")] != []
     assert [each.key for each in store.list("shop/")] == []
@@ -33,9 +34,9 @@ def test_a_free_id_is_taken_and_nothing_of_the_claim_is_left(store: Store) -> No
 
 def test_an_id_with_any_object_is_not_taken(store: Store) -> None:
     store.put(f"shop/{WANTED}/dump.pgc.000", BytesReader(b"left behind"))
-    with claimed_id(store, "shop", WANTED) as found:
+    with claimed_id(Copies(store), "shop", WANTED) as found:
         assert str(found) == f"{WANTED}-2"
-    with claimed_id(store, "other", WANTED) as found:
+    with claimed_id(Copies(store), "other", WANTED) as found:
         assert found == WANTED
 
 
@@ -48,7 +49,7 @@ def test_runs_of_the_same_second_never_share_an_id(store: Store) -> None:
 
         def run(found: list[BackupId] = found, start: threading.Barrier = start, end: threading.Barrier = end) -> None:
             start.wait()
-            with claimed_id(store, "shop", WANTED) as mine:
+            with claimed_id(Copies(store), "shop", WANTED) as mine:
                 found.append(mine)
                 end.wait(60)
 
@@ -63,5 +64,5 @@ def test_runs_of_the_same_second_never_share_an_id(store: Store) -> None:
 
 def test_a_claim_of_a_run_that_died_makes_way_for_nobody_else(store: Store) -> None:
     store.put(f"shop/{WANTED}/claim-0000000000000000", BytesReader(b"dead"))
-    with claimed_id(store, "shop", WANTED) as found:
+    with claimed_id(Copies(store), "shop", WANTED) as found:
         assert str(found) == f"{WANTED}-2"

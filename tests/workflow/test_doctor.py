@@ -142,10 +142,10 @@ class KeepingStore(MemoryStore):
 class SmallStore(MemoryStore):
     """Takes small objects alone."""
 
-    def put(self, key: str, data: ByteReader, /) -> StoredObject:
+    def put(self, key: str, data: ByteReader, /, *, new: bool = False) -> StoredObject:
         if key.endswith("multipart"):
             raise StoreUnreachable("no multipart upload here")
-        return super().put(key, data)
+        return super().put(key, data, new=new)
 
 
 def verdicts(store: Store) -> dict[str, str]:

@@ -1,0 +1,148 @@
+"""The stores that a backup is written to, all at once. One that fails is left behind, as long as another is left.
+
+Owns what each of them was given, so that it can be asked again or taken back. Must not decide how many are enough.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from backup.domain.manifest import MANIFEST_NAME
+from backup.errors import AccessDenied, IntegrityFailed, ObjectExists, PgproofError, StoreUnreachable
+from backup.logs import log
+from backup.ports import Store
+from backup.signals import undisturbed
+from backup.stream.readers import ByteReader, BytesReader, Counted
+from backup.stream.tee import tee
+
+_LOSS = (StoreUnreachable, AccessDenied, IntegrityFailed)
+"""What a store fails with. Anything else is no store's fault, and ends the run."""
+_T = TypeVar("_T")
+
+
+class Copy:
+    """One store on its way to hold a backup."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.error: PgproofError | None = None
+        self._sent: dict[str, tuple[int, str] | None] = {}
+
+    def put(self, key: str, data: ByteReader, *, new: bool = False) -> int:
+        """Store an object. Raises IntegrityFailed where the store has another number of bytes than it was given."""
+        self._sent[key] = None
+        begun = time.monotonic()
+        counted = Counted(data)
+        stored = self.store.put(key, counted, new=new)
+        seconds = round(time.monotonic() - begun, 3)
+        log.debug("stored", name=key.rpartition("/")[2], bytes=stored.bytes, seconds=seconds, store=self.store.url)
+        if stored.bytes != counted.bytes:
+            raise IntegrityFailed(f"{self.store.url} has {stored.bytes} bytes of {key}, {counted.bytes} were sent")
+        self._sent[key] = (stored.bytes, stored.etag)
+        return stored.bytes
+
+    def ask_again(self) -> None:
+        """Ask the store for every object once more. Raises IntegrityFailed where it has another one by now."""
+        for key, expected in self._sent.items():
+            stored = self.store.stat(key)
+            if (stored.bytes, stored.etag) != expected:
+                raise IntegrityFailed(f"{key} in {self.store.url} is not what was just stored", detail=str(stored))
+
+    def commit(self, key: str, manifest: bytes) -> None:
+        """Write the manifest: from here on the backup exists. Raises IntegrityFailed where there is one already."""
+        try:
+            self.put(key, BytesReader(manifest), new=True)
+        except ObjectExists as error:
+            del self._sent[key]  # it is not ours to take back
+            error.hint = "another run took the same id; run it again"
+            raise
+
+    def take_back(self, prefix: str = "") -> None:
+        """Delete what was written, as far as the store lets us; what stays has no manifest and is no backup.
+
+        The manifest goes first; while it may still be there, so must all that it names.
+        """
+        keys = [key for key in self._sent if key.startswith(prefix)]
+        with undisturbed():
+            for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST_NAME)):
+                try:
+                    self.store.delete(key)
+                except PgproofError as error:
+                    log.warning("left behind", objects=len(keys), key=key, store=self.store.url, reason=error.message)
+                    break
+            for key in keys:
+                del self._sent[key]
+
+
+class Copies:
+    """All of them, at least one."""
+
+    def __init__(self, *stores: Store) -> None:
+        self._all = [Copy(store) for store in stores]
+
+    @property
+    def left(self) -> tuple[Copy, ...]:
+        """Those that did not fail."""
+        return tuple(copy for copy in self._all if copy.error is None)
+
+    @property
+    def lost(self) -> tuple[Copy, ...]:
+        """Those that did, each with its error."""
+        return tuple(copy for copy in self._all if copy.error is not None)
+
+    @property
+    def urls(self) -> str:
+        """Where they are, for people."""
+        return ", ".join(copy.store.url for copy in self._all)
+
+    def each(self, work: Callable[[Copy], _T]) -> list[_T]:
+        """Do something with each that is left; what it returned, of those that then still are.
+
+        Raises:
+            PgproofError: it failed with the last one.
+        """
+        results = []
+        for copy in self.left:
+            try:
+                results.append(work(copy))
+            except _LOSS as error:
+                self._lose(copy, error)
+        return results
+
+    def put(self, key: str, data: ByteReader) -> int:
+        """Store an object in each at the same time; its size.
+
+        Raises:
+            PgproofError: what `data` raises; or that it failed with the last one.
+        """
+        left = self.left
+        if len(left) == 1:
+            return left[0].put(key, data)
+        results = tee(data, [partial(copy.put, key) for copy in left])
+        sizes = [result for result in results if isinstance(result, int)]
+        for copy, result in zip(left, results, strict=True):
+            if isinstance(result, _LOSS):
+                self._lose(copy, result)
+            elif isinstance(result, Exception):
+                raise result
+        return sizes[0]
+
+    def take_back(self, prefix: str = "") -> None:
+        """Delete what was written to those that are left."""
+        for copy in self.left:
+            copy.take_back(prefix)
+
+    def _lose(self, copy: Copy, error: PgproofError) -> None:
+        copy.error = error
+        if not self.left:
+            raise error
+        log.error("this store is left behind", store=copy.store.url, reason=error.message, detail=error.detail)
+        copy.take_back()
+
+
+def held_by(copies: Sequence[Copy]) -> str:
+    """Their addresses, for people."""
+    return ", ".join(copy.store.url for copy in copies)

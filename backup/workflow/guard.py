@@ -1,0 +1,74 @@
+"""The guard's look at a store: the complete backups before a new one, and what they held.
+
+Reads no more of them than it needs; must not stop a backup: what cannot be read is told, and the guard says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backup.domain.guard import BASELINE, Measure, Suspicion, Tolerance, suspect
+from backup.domain.manifest import Manifest, Role, Status
+from backup.domain.marks import ACCEPTED
+from backup.domain.proof import Proof
+from backup.errors import IntegrityFailed, ObjectMissing, PgproofError
+from backup.logs import log
+from backup.ports import Clock, Store
+from backup.workflow.catalog import Catalog
+from backup.workflow.runs import read_runs
+
+
+def suspicion(new: Manifest, proof: Proof | None, store: Store, tolerance: Tolerance, *, clock: Clock) -> Suspicion:
+    """Given a backup that is about to be committed, say whether it is suspect.
+
+    Args:
+        new: as it would be committed.
+        proof: what its snapshot held.
+        store: one that has the backups before it.
+        tolerance: what is borne.
+        clock: of this machine.
+    """
+    try:
+        before = list(_baseline(new, store, clock))
+        found = suspect(_measure(new, proof), before, tolerance)
+    except PgproofError as error:
+        log.warning("the guard could not look at earlier backups", store=store.url, reason=error.message)
+        return Suspicion()
+    if found:
+        log.warning("this backup is suspect", id=new.id, reason=found.text)
+        for table in found.tables:
+            log.warning("rows are missing", fact=table.text)
+    return found
+
+
+def _baseline(new: Manifest, store: Store, clock: Clock) -> Iterator[Measure]:
+    """Complete backups like this one, the newest first."""
+    catalog = Catalog(store)
+    count = 0
+    for folder in sorted(read_runs(store, new.target, now=clock()), key=lambda each: each.run.id, reverse=True):
+        if not folder.run.finished or count == BASELINE:
+            continue
+        try:
+            backup = catalog.manifest(new.target, folder.run.id)
+        except (IntegrityFailed, ObjectMissing):
+            continue  # list and verify tell of it
+        accepted = ACCEPTED in folder.objects
+        if _is_like(backup, new) and (backup.status is Status.COMPLETE or accepted):
+            count += 1
+            yield _measure(backup, catalog.proof_of(backup), accepted=accepted)
+
+
+def _is_like(backup: Manifest, new: Manifest) -> bool:
+    """Whether the two can be compared: made in the same way, with filters or without."""
+    same = backup.tool.engine == new.tool.engine and backup.filtered == new.filtered
+    return same and backup.purpose == "backup"
+
+
+def _measure(backup: Manifest, proof: Proof | None, *, accepted: bool = False) -> Measure:
+    dumped = (*backup.parts_of(Role.DUMP), *backup.parts_of(Role.DATA))
+    return Measure(
+        bytes=sum(part.raw_bytes for part in dumped),
+        facts=proof.facts if proof else {},
+        unproven=proof.unproven if proof else {},
+        accepted=accepted,
+    )

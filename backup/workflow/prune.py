@@ -1,0 +1,134 @@
+"""Prune: delete what retention does not keep, backup by backup, the oldest first.
+
+Owns the order of deletion: a manifest goes before its parts, so a prune that ends half-way leaves no backup that only
+looks whole; the rest of it is swept a day later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from backup.domain.drill import prove
+from backup.domain.manifest import MANIFEST_NAME, Status
+from backup.domain.marks import ACCEPTED, SHIELDS
+from backup.domain.retention import SETTLED, Plan, Standing, StoredRun, plan
+from backup.domain.rules import Rules
+from backup.errors import IntegrityFailed, ObjectLocked, ObjectMissing
+from backup.logs import log
+from backup.ports import Clock, Leftover, Store
+from backup.workflow.catalog import Catalog
+from backup.workflow.runs import RunFolder, is_held, read_runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What becomes of a target in one store.
+
+    Attributes:
+        plan: as it was carried out, or would be.
+        leftovers: unfinished uploads and files in the making, older than a day, that go too.
+        done: False where it is only a plan.
+    """
+
+    target: str
+    store: str
+    rules: Rules
+    plan: Plan
+    leftovers: tuple[Leftover, ...]
+    done: bool
+
+    @property
+    def freed(self) -> int:
+        """Bytes that go."""
+        return sum(run.bytes for run in self.plan.deleted) + sum(each.bytes for each in self.leftovers)
+
+
+def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: bool = False) -> Pruning:
+    """Given a target and a store, delete what the rules do not keep; with `dry_run` only say what would be.
+
+    Raises:
+        PgproofError: it could not be carried out to its end; what was deleted by then is gone.
+    """
+    now = clock()
+    folders = {folder.run.id: folder for folder in read_runs(store, target, now=now)}
+    worth = _Worth(store, target, folders.values())
+    runs = [folder.run for folder in folders.values()]
+    made = plan(runs, rules, now=now, standing_of=worth.standing, is_proven=worth.is_proven)
+    kept: dict[object, str] = {}
+    for run in made.deleted:
+        reason = _locked(store, folders[run.id])
+        if not reason and not dry_run:
+            reason = _delete(store, f"{target}/{run.id}/", folders[run.id], clock)
+        if reason:
+            kept[run.id] = reason
+    leftovers: Sequence[Leftover] = ()
+    if not made.stopped:
+        leftovers = [each for each in store.leftovers(f"{target}/") if now - each.modified >= SETTLED]
+    for each in () if dry_run else leftovers:
+        each.discard()
+        log.info("swept", what=each.what, key=each.key, bytes=each.bytes)
+    decisions = [
+        replace(each, keep=True, reason=kept[each.run.id]) if each.run.id in kept else each for each in made.decisions
+    ]
+    return Pruning(
+        target=target,
+        store=store.url,
+        rules=rules,
+        plan=replace(made, decisions=tuple(decisions)),
+        leftovers=tuple(leftovers),
+        done=not dry_run,
+    )
+
+
+class _Worth:
+    """What stored runs are worth, read when it is asked for."""
+
+    def __init__(self, store: Store, target: str, folders: Iterable[RunFolder]) -> None:
+        self._catalog = Catalog(store)
+        self._target = target
+        self._accepted = {folder.run.id for folder in folders if ACCEPTED in folder.objects}
+
+    def standing(self, run: StoredRun) -> Standing:
+        try:
+            backup = self._catalog.manifest(self._target, run.id)
+        except (IntegrityFailed, ObjectMissing) as error:
+            log.warning("this backup cannot be used", id=str(run.id), reason=error.message)
+            return Standing.UNREADABLE
+        if backup.purpose == "safety":
+            return Standing.SAFETY
+        if backup.status is Status.SUSPECT and run.id in self._accepted:
+            return Standing.COMPLETE
+        return Standing(backup.status.value)
+
+    def is_proven(self, run: StoredRun) -> bool:
+        return prove(self._catalog.drills(self._target, run.id))
+
+
+def _locked(store: Store, folder: RunFolder) -> str:
+    """Until when the store itself keeps it, where it does."""
+    first = folder.objects.get(MANIFEST_NAME)
+    if not store.may_lock or first is None:
+        return ""
+    until = store.stat(first.key).locked_until
+    return _told_lock(until) if until and until > datetime.now(UTC) else ""
+
+
+def _told_lock(until: datetime | None) -> str:
+    return f"locked until {until.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if until else "locked"
+
+
+def _delete(store: Store, prefix: str, folder: RunFolder, clock: Clock) -> str:
+    """Delete a run; why it is kept after all, where somebody reads it by now or the store does not let it go."""
+    shields = [stored.key for stored in store.list(f"{prefix}{SHIELDS}/")]
+    if any(is_held(store, shields, now=clock())):
+        return "being read"
+    keys = folder.keys()
+    try:
+        for key in keys:
+            store.delete(key)
+    except ObjectLocked as error:
+        return _told_lock(error.until)
+    log.info("deleted", id=str(folder.run.id), objects=len(keys), bytes=folder.run.bytes, store=store.url)
+    return ""
