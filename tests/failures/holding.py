@@ -1,4 +1,4 @@
-"""Places where a run can be held up: a proxy that holds one line, and a pg_dump that waits before it starts.
+"""Places where a run can be held up: a proxy that holds one line, and a program that waits before it starts.
 
 The real programs and servers still do the work; these only say when.
 """
@@ -65,25 +65,26 @@ def through(proxy: Proxy, url: str) -> str:
 
 
 class Gate:
-    """A folder with the real programs, where pg_dump waits until it is let through.
+    """A folder with the real programs, where one of them waits until it is let through.
 
     Args:
         folder: to be made.
         bin_dir: the real programs.
+        program: the one that waits.
     """
 
-    def __init__(self, folder: Path, bin_dir: Path) -> None:
+    def __init__(self, folder: Path, bin_dir: Path, program: str = "pg_dump") -> None:
         self.folder = folder
         folder.mkdir()
-        for name in ("pg_restore", "pg_dumpall"):
+        for name in {"pg_dump", "pg_restore", "pg_dumpall"} - {program}:
             (folder / name).symlink_to(bin_dir / name)
-        script = folder / "pg_dump"
+        script = folder / program
         wait = f'touch "{folder}/reached"; until [ -e "{folder}/open" ]; do sleep 0.02; done'
-        script.write_text(f'#!/bin/sh\n[ "$1" = --version ] || {{ {wait}; }}\nexec "{bin_dir}/pg_dump" "$@"\n')
+        script.write_text(f'#!/bin/sh\n[ "$1" = --version ] || {{ {wait}; }}\nexec "{bin_dir}/{program}" "$@"\n')
         script.chmod(0o755)
 
     def is_reached(self) -> bool:
-        """Whether pg_dump waits: the snapshot is taken, no table is locked yet."""
+        """Whether it waits; of pg_dump: the snapshot is taken, no table is locked yet."""
         return (self.folder / "reached").exists()
 
     def open(self) -> None:
