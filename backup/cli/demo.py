@@ -22,6 +22,7 @@ from backup.cli.drills import took
 from backup.cli.list import backups_table
 from backup.cli.options import option
 from backup.cli.output import Table, View, painted, print_json, show, write
+from backup.cli.prune import prune_figures, prune_views
 from backup.cli.restore import told_restore
 from backup.demo.story import (
     CLEAN_UP,
@@ -29,6 +30,7 @@ from backup.demo.story import (
     Done,
     Loaded,
     Lost,
+    Planned,
     Restored,
     Result,
     Servers,
@@ -58,9 +60,9 @@ from backup.workflow.catalog import Listing
 def demo(*, keep: bool, as_json: bool, log_format: logs.Format, verbose: bool) -> None:
     """Back up, restore and prove real data, on servers of its own.
 
-    Starts a PostgreSQL server and an S3 server, loads 336,776 flights, backs them up, loses them, restores them into
-    a new database, compares every table, and proves the backup by a drill. Nothing outside temporary folders is
-    touched, and nothing is left.
+    Starts a PostgreSQL server and an S3 server, loads 336,776 flights, backs them up into a bucket and a folder, loses
+    them, restores them into a new database, compares every table, proves the backup by a drill, and shows what would
+    be deleted. Nothing outside temporary folders is touched, and nothing is left.
     """
     if keep and as_json:
         raise UsageError("--keep and --json exclude each other")
@@ -131,7 +133,7 @@ def _view(result: Result) -> View:
     view: View = ""
     match result:
         case Servers():
-            view = f"PostgreSQL {result.postgres}, and SeaweedFS at {result.s3}"
+            view = f"PostgreSQL {result.postgres}, SeaweedFS at {result.s3}, and the folder {result.folder}"
         case Loaded():
             view = Table(columns=("table", "rows"), rows=[_figures(row) for row in result.rows.items()], right={"rows"})
         case Manifest():
@@ -144,6 +146,8 @@ def _view(result: Result) -> View:
             view = told_restore(result.backup, result.report)
         case Drill():
             view = f"{result.backup}  {result.text}{took(result)}"
+        case Planned():
+            view = list(prune_views(result.prunings))
         case Compared():
             rows = [_figures((each.table, each.backed_up, each.left, each.restored)) for each in result.tables]
             figures = ("backed up", "left", "restored")
@@ -164,7 +168,9 @@ def _described(result: Result) -> object:
         case Listing():
             return [summary(each) for each in result.backups]
         case Servers():
-            return {"postgres": result.postgres, "s3": result.s3}
+            return {"postgres": result.postgres, "s3": result.s3, "folder": result.folder}
+        case Planned():
+            return [prune_figures(each) for each in result.prunings]
         case Restored():
             return result.report
         case _:

@@ -12,6 +12,7 @@ from backup.bootstrap import make_scratch, now
 from backup.cli.announcing import announced
 from backup.cli.drills import drill_view, figures, took
 from backup.cli.options import Invocation, command, option, setting_option
+from backup.cli.places import places
 from backup.cli.progress import progress
 from backup.cli.restore import database_beside, read_address
 from backup.cli.targets import find_backup
@@ -19,6 +20,7 @@ from backup.errors import ConfigurationError, ProofMismatch
 from backup.logs import hide
 from backup.settings.branches import DrillSettings
 from backup.settings.model import passwords
+from backup.workflow.copy import share_findings
 from backup.workflow.drill import DrillChoice, mismatch
 from backup.workflow.drill import drill as drill_backup
 
@@ -84,10 +86,14 @@ def drill(
                 proof_seconds=settings.proof.timeout,
                 jobs=settings.restore.jobs,
             )
-            with progress("drill", total=found.stored_bytes, counts="stored") as tell:
-                result = drill_backup(
-                    found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
-                )
+            try:
+                with progress("drill", total=found.stored_bytes, counts="stored") as tell:
+                    result = drill_backup(
+                        found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
+                    )
+            finally:
+                others = [each.store for each in places(invocation) if each.store.url != store.url]
+                share_findings(found, store, others)
             announcement.text = f"{result.backup} {result.text}{took(result)}"
             announcement.facts["drill"] = figures(result)
             invocation.emit(result, drill_view(result))

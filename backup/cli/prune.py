@@ -29,7 +29,7 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
     target = stored_target(invocation, chosen[0].store)
     prunings, failures = prune_all(chosen, target, dry_run=dry_run)
     if prunings or not failures:
-        invocation.emit({"prunings": [_figures(each) for each in prunings]}, list(_views(prunings)))
+        invocation.emit({"prunings": [prune_figures(each) for each in prunings]}, list(prune_views(prunings)))
     if failures:
         raise failures[0]
 
@@ -65,7 +65,7 @@ def _summary(pruning: Pruning) -> dict[str, object]:
     }
 
 
-def _figures(pruning: Pruning) -> dict[str, object]:
+def prune_figures(pruning: Pruning) -> dict[str, object]:
     """For programs."""
     return {
         "store": pruning.store,
@@ -91,7 +91,8 @@ def _figures(pruning: Pruning) -> dict[str, object]:
     }
 
 
-def _views(prunings: Sequence[Pruning]) -> Iterator[str | Table]:
+def prune_views(prunings: Sequence[Pruning]) -> Iterator[str | Table]:
+    """What becomes of each store's backups, as people see it."""
     for each in prunings:
         yield f"{each.target} in {each.store}: {each.rules.text}"
         yield _table(each)

@@ -7,10 +7,11 @@ it yields each step before it is taken, and what came of it afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 from backup import bootstrap
@@ -19,6 +20,7 @@ from backup.demo.s3_server import S3Server
 from backup.domain.drill import Drill
 from backup.domain.ids import Latest, target_of_database
 from backup.domain.manifest import Manifest
+from backup.domain.rules import Rules
 from backup.errors import ConfigurationError, IntegrityFailed
 from backup.ports import RestoreChoice, RestoreReport, Store
 from backup.postgres.connection import connect
@@ -30,7 +32,9 @@ from backup.stores.s3 import S3Store
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog, Listing
 from backup.workflow.copies import Copies
+from backup.workflow.copy import share_findings
 from backup.workflow.drill import DrillChoice, drill, mismatch
+from backup.workflow.prune import Pruning, prune
 from backup.workflow.restore import restore
 
 R_co = TypeVar("R_co", covariant=True)
@@ -66,6 +70,7 @@ class Servers:
 
     postgres: str
     s3: str
+    folder: str
     environment: Mapping[str, str] = field(repr=False)
 
 
@@ -113,17 +118,30 @@ class Compared:
         return sum(table.restored or 0 for table in self.tables)
 
 
-Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | Drill | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What retention would do, in each store."""
+
+    prunings: tuple[Pruning, ...]
+
+
+Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | Drill | Planned | None
 R = TypeVar("R", bound=Result)
 
 START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
 LOAD = Step(name="load", title="Load every flight that left New York in 2013")
-BACKUP = Step(name="backup", title="Back it up", command="pgproof backup")
+BACKUP = Step(name="backup", title="Back it up, into both stores at once", command="pgproof backup")
 LIST = Step(name="list", title="Show the backups", command="pgproof list")
 LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
 RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
 COMPARE = Step(name="compare", title="Compare the rows, table by table")
 DRILL = Step(name="drill", title="Prove the backup on a throwaway server", command="pgproof drill latest")
+LATER = Step(name="later", title="Back it up again", command="pgproof backup; pgproof backup")
+PRUNE = Step(
+    name="prune",
+    title="Look at what would be deleted: never the proven one",
+    command="pgproof prune --retention keep-last=1 --dry-run",
+)
 CLEAN_UP = Step(name="clean up", title="Stop the servers and delete their files")
 
 
@@ -151,14 +169,15 @@ def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
     started = _timed(START, lambda: _start(stack))
     yield started
     settings = load({}, started.result.environment)
-    store = bootstrap.make_store(settings.store())
+    stores = tuple(bootstrap.make_store(each) for each in settings.chosen_stores())
+    store = stores[0]
 
     yield LOAD
     loaded = _timed(LOAD, lambda: _load(settings))
     yield loaded
 
     yield BACKUP
-    yield _timed(BACKUP, lambda: _back_up(settings, store))
+    yield _timed(BACKUP, lambda: _back_up(settings, stores))
 
     yield LIST
     yield _timed(LIST, lambda: Catalog(store).listing(_target()))
@@ -173,7 +192,13 @@ def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
     yield _timed(COMPARE, lambda: _compare(settings, loaded.result.rows))
 
     yield DRILL
-    yield _timed(DRILL, lambda: _drill(settings, store))
+    yield _timed(DRILL, lambda: _drill(settings, stores))
+
+    yield LATER
+    yield _timed(LATER, lambda: [_back_up(settings, stores) for _ in range(2)][-1])
+
+    yield PRUNE
+    yield _timed(PRUNE, lambda: _plan(stores))
 
 
 def _timed(step: Step, run: Callable[[], R]) -> Done[R]:
@@ -205,12 +230,13 @@ def _start(stack: ExitStack) -> Servers:
         postgres = stack.enter_context(ScratchServer(bin_dir, settings=_THROWAWAY))
     with undisturbed():
         s3 = stack.enter_context(S3Server())
+    folder = stack.enter_context(TemporaryDirectory(prefix="pgproof-demo-"))
     address = s3.address(_BUCKET)
     S3Store(address, find_keys(s3.keys, {})).create_bucket()
     environment = {
         "PGPROOF_DATABASE_URL": postgres.socket_address(DATABASE),
         "PGPROOF_PG_BIN": str(bin_dir),
-        "PGPROOF_STORE": f"s3://{_BUCKET}",
+        "PGPROOF_STORE": f"s3://{_BUCKET},{folder}",
         "PGPROOF_S3_ENDPOINT": s3.endpoint,
         "PGPROOF_S3_REGION": address.region or "",
         "PGPROOF_S3_ACCESS_KEY": s3.access_key,
@@ -221,7 +247,7 @@ def _start(stack: ExitStack) -> Servers:
     with connect(maintenance) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE}".encode())
     version = bootstrap.make_source(settings).database().server_version
-    return Servers(postgres=version, s3=s3.endpoint, environment=environment)
+    return Servers(postgres=version, s3=s3.endpoint, folder=folder, environment=environment)
 
 
 def _load(settings: Settings) -> Loaded:
@@ -230,10 +256,10 @@ def _load(settings: Settings) -> Loaded:
         return Loaded(rows=count_rows(connection))
 
 
-def _back_up(settings: Settings, store: Store) -> Manifest:
-    choice = BackUpChoice(target=_target(), encoding=bootstrap.make_encoding(settings, settings.store()))
+def _back_up(settings: Settings, stores: Sequence[Store]) -> Manifest:
+    choice = BackUpChoice(target=_target(), encoding=bootstrap.make_encoding(settings, *settings.chosen_stores()))
     source, engine = bootstrap.make_source(settings), bootstrap.make_engine(settings)
-    return back_up(source, engine, Copies(store), choice, clock=bootstrap.now)
+    return back_up(source, engine, Copies(*stores), choice, clock=bootstrap.now)
 
 
 def _lose(settings: Settings) -> Lost:
@@ -247,13 +273,20 @@ def _restore(settings: Settings, store: Store) -> Restored:
     return Restored(backup=backup, report=restore(backup, store, bootstrap.make_restorer(settings), choice))
 
 
-def _drill(settings: Settings, store: Store) -> Drill:
+def _drill(settings: Settings, stores: Sequence[Store]) -> Drill:
+    store, *others = stores
     backup = Catalog(store).find(_target(), Latest())
     choice = DrillChoice(database=RESTORED, jobs=settings.restore.jobs)
     result = drill(backup, store, bootstrap.make_scratch(settings), choice, clock=bootstrap.now)
+    share_findings(backup, store, others)
     if not result.proven:
         raise mismatch(result)
     return result
+
+
+def _plan(stores: Sequence[Store]) -> Planned:
+    rules = Rules(keep_last=1)
+    return Planned(prunings=tuple(prune(_target(), each, rules, clock=bootstrap.now, dry_run=True) for each in stores))
 
 
 def _compare(settings: Settings, backed_up: Mapping[str, int]) -> Compared:

@@ -6,7 +6,7 @@ up again: what is there and whole by its SHA-256 is left as it is. A hold is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from functools import partial
 from backup.domain.drill import FOLDER as DRILLS
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Volume
 from backup.domain.marks import ACCEPTED
-from backup.errors import IntegrityFailed, ObjectExists, ObjectMissing
+from backup.errors import IntegrityFailed, ObjectExists, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Store
 from backup.stream.readers import ByteReader, BytesReader, Counted, Hashed, drain, read_exactly
@@ -52,6 +52,22 @@ def copy(backup: Manifest, source: Store, to: Store, *, clock: Clock, progress: 
     return Copied(backup=backup, store=to.url, sent=run.sent, found=run.found)
 
 
+def share_findings(backup: Manifest, source: Store, others: Iterable[Store]) -> None:
+    """Given a backup that was drilled, let other stores that have the very same one know what was found out.
+
+    Never raises for what a store cannot do: that is told, and no more.
+    """
+    for to in others:
+        run = _Copying(backup, source, to, no_progress)
+        try:
+            if _content(to, run.key) == run.manifest():
+                run.carry_findings()
+        except ObjectMissing:
+            continue
+        except PgproofError as error:
+            log.warning("another store does not know of the drill", store=to.url, reason=error.message)
+
+
 class _Copying:
     """One copy on its way."""
 
@@ -61,16 +77,17 @@ class _Copying:
         self._to = to
         self._progress = progress
         self._prefix = f"{backup.target}/{backup.id}/"
+        self.key = self._prefix + MANIFEST_NAME
         self.sent = 0
         self.found = 0
 
     def manifest(self) -> bytes:
-        return _content(self._source, self._prefix + MANIFEST_NAME)
+        return _content(self._source, self.key)
 
     def is_done(self, manifest: bytes) -> bool:
         """Whether the other store has all of it already. Raises ObjectExists where it has another one of this id."""
         try:
-            there = _content(self._to, self._prefix + MANIFEST_NAME)
+            there = _content(self._to, self.key)
         except ObjectMissing:
             return False
         if there != manifest:
@@ -103,7 +120,7 @@ class _Copying:
             stored = self._to.stat(self._prefix + volume.name)
             if stored.bytes != volume.bytes:
                 raise IntegrityFailed(f"{stored.key} in {self._to.url} is not what was just stored")
-        self._to.put(self._prefix + MANIFEST_NAME, BytesReader(manifest), new=True)
+        self._to.put(self.key, BytesReader(manifest), new=True)
 
     def carry_findings(self) -> None:
         """Results of drills and what was accepted, as far as they are not there yet."""

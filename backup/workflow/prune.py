@@ -53,7 +53,7 @@ def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: boo
     """
     now = clock()
     folders = {folder.run.id: folder for folder in read_runs(store, target, now=now)}
-    worth = _Worth(store, target, folders.values())
+    worth = Worth(store, target, folders.values())
     runs = [folder.run for folder in folders.values()]
     made = plan(runs, rules, now=now, standing_of=worth.standing, is_proven=worth.is_proven)
     kept: dict[object, str] = {}
@@ -82,7 +82,7 @@ def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: boo
     )
 
 
-class _Worth:
+class Worth:
     """What stored runs are worth, read when it is asked for."""
 
     def __init__(self, store: Store, target: str, folders: Iterable[RunFolder]) -> None:
@@ -91,6 +91,7 @@ class _Worth:
         self._accepted = {folder.run.id for folder in folders if ACCEPTED in folder.objects}
 
     def standing(self, run: StoredRun) -> Standing:
+        """By its manifest, and by what was accepted."""
         try:
             backup = self._catalog.manifest(self._target, run.id)
         except (IntegrityFailed, ObjectMissing) as error:
@@ -103,6 +104,7 @@ class _Worth:
         return Standing(backup.status.value)
 
     def is_proven(self, run: StoredRun) -> bool:
+        """By its drills."""
         return prove(self._catalog.drills(self._target, run.id))
 
 

@@ -50,6 +50,11 @@ them with the program's own list). Takes the configuration.
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
 {{- end -}}
+{{- range $key := list "retention" "guard" "stores_required" -}}
+{{- if hasKey $db.config $key -}}
+{{- $problems = append $problems (printf "config.%s is set: write %s instead" $key (ternary "storesRequired" $key (eq $key "stores_required"))) -}}
+{{- end -}}
+{{- end -}}
 {{- range $key := list "sample" "folder" -}}
 {{- if hasKey ($db.config.drill | default dict) $key -}}
 {{- $problems = append $problems (printf "config.drill.%s is set: write drill.%s instead" $key (ternary "storage" $key (eq $key "folder"))) -}}
@@ -78,6 +83,17 @@ them with the program's own list). Takes the configuration.
 {{- end -}}
 {{- if and $store.persistence.enabled (not (or (eq (trimSuffix "/" $url) $volume) (hasPrefix (printf "%s/" $volume) $url))) -}}
 {{- $problems = append $problems (printf "store.url is %s, and store.persistence is enabled too: use the bucket or the volume" $url) -}}
+{{- end -}}
+{{- range $name, $more := .Values.moreStores -}}
+{{- if not $more.url -}}
+{{- $problems = append $problems (printf "moreStores.%s.url is not set: it is s3://bucket/prefix, or a folder on a mounted volume" $name) -}}
+{{- end -}}
+{{- if hasKey (dig "stores" dict $.Values.config) $name -}}
+{{- $problems = append $problems (printf "moreStores.%s and config.stores.%s are both set" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.moreStores (not $url) -}}
+{{- $problems = append $problems "moreStores is set and store.url is not: the first store stands there" -}}
 {{- end -}}
 {{- range .Values.extraVolumeMounts -}}{{- $mounts = append $mounts .mountPath -}}{{- end -}}
 {{- if not (or $url (dig "stores" dict .Values.config)) -}}

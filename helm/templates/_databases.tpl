@@ -27,6 +27,11 @@ label `default` and no key. It is the only place that knows that there are two w
 {{- if $drill.checks -}}
 {{- $_ := set $config "drill" (mergeOverwrite ($config.drill | default dict) (dict "checks" $drill.checks)) -}}
 {{- end -}}
+{{- $stores := $config.stores | default dict -}}
+{{- range $name, $store := $values.moreStores -}}
+{{- $_ := set $stores $name (include "pgproof.moreStore" (list $name $store) | fromYaml) -}}
+{{- end -}}
+{{- if $stores -}}{{- $_ := set $config "stores" $stores -}}{{- end -}}
 {{- $db := dict
       "key" .key
       "label" (.key | default "default")
@@ -39,6 +44,7 @@ label `default` and no key. It is the only place that knows that there are two w
       "timeZone" ($own.timeZone | default $values.timeZone)
       "suspend" (hasKey $own "suspend" | ternary $own.suspend $values.suspend)
       "activeDeadlineSeconds" ($own.activeDeadlineSeconds | default $values.activeDeadlineSeconds)
+      "retention" ($own.retention | default $values.retention)
       "config" $config
       "resources" (mergeOverwrite (deepCopy $values.resources) (deepCopy ($own.resources | default dict)))
       "restoreSecret" ($restore.existingSecret | default $values.restore.existingSecret)
@@ -49,10 +55,44 @@ label `default` and no key. It is the only place that knows that there are two w
 {{- toJson $db -}}
 {{- end -}}
 
-{{/* What PGPROOF_STORE says; empty where the configuration names the stores. */}}
+{{/* The address of the store; empty where the configuration names the stores. */}}
 {{- define "pgproof.storeUrl" -}}
 {{- with .Values.store -}}
 {{- .url | default (ternary .persistence.mountPath "" .persistence.enabled) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What PGPROOF_STORE says: that address, and the names of the others. */}}
+{{- define "pgproof.storeList" -}}
+{{- $names := keys .Values.moreStores | sortAlpha -}}
+{{- with include "pgproof.storeUrl" . -}}{{- $names = prepend $names . -}}{{- end -}}
+{{- if include "pgproof.storeUrl" . -}}{{- join "," $names -}}{{- end -}}
+{{- end -}}
+
+{{/* One more store as pgproof's configuration has it. Takes a list: its name and what the values say of it. */}}
+{{- define "pgproof.moreStore" -}}
+{{- $name := index . 0 -}}
+{{- with index . 1 -}}
+url: {{ .url | quote }}
+{{- with .endpoint }}
+endpoint: {{ . | quote }}
+{{- end }}
+{{- with .region }}
+region: {{ . | quote }}
+{{- end }}
+{{- with .credentials }}
+credentials: {{ . | quote }}
+{{- end }}
+{{- with .lock }}
+lock: {{ . | quote }}
+{{- end }}
+{{- with .retention }}
+retention: {{ . | quote }}
+{{- end }}
+{{- if .existingSecret }}
+access_key_file: /etc/pgproof-stores/{{ $name }}/access-key
+secret_key_file: /etc/pgproof-stores/{{ $name }}/secret-key
+{{- end }}
 {{- end -}}
 {{- end -}}
 

@@ -10,10 +10,20 @@
   {{- end }}
 {{- end -}}
 
-{{/* The ports of the bucket's server as JSON: those of the values, else the one in its address. */}}
+{{/* The ports of the buckets' servers as JSON: those of the values, else the ones in their addresses. */}}
 {{- define "pgproof.storePorts" -}}
-{{- $endpoint := trimSuffix "/" .Values.store.endpoint -}}
-{{- $usual := ternary 80 443 (hasPrefix "http://" $endpoint) -}}
+{{- $ports := list (include "pgproof.portOf" .Values.store.endpoint | atoi) -}}
+{{- range .Values.moreStores -}}
+{{- if hasPrefix "s3://" (.url | default "") -}}
+{{- $ports = append $ports (include "pgproof.portOf" (.endpoint | default $.Values.store.endpoint) | atoi) -}}
+{{- end -}}
+{{- end -}}
+{{- .Values.networkPolicy.store.ports | default ($ports | uniq) | toJson -}}
+{{- end -}}
+
+{{/* The port in the address of an S3 server, which may be empty. */}}
+{{- define "pgproof.portOf" -}}
+{{- $endpoint := trimSuffix "/" . -}}
 {{- $said := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $endpoint) -}}
-{{- .Values.networkPolicy.store.ports | default (list (ternary (atoi ($said | default "0")) $usual (ne $said ""))) | toJson -}}
+{{- $said | default (ternary "80" "443" (hasPrefix "http://" $endpoint)) -}}
 {{- end -}}

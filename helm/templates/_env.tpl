@@ -11,8 +11,19 @@
 {{- with .db.target }}
 - {name: PGPROOF_TARGET, value: {{ . | quote }}}
 {{- end }}
-{{- with include "pgproof.storeUrl" .root }}
+{{- with include "pgproof.storeList" .root }}
 - {name: PGPROOF_STORE, value: {{ . | quote }}}
+{{- end }}
+- {name: PGPROOF_RETENTION, value: {{ .db.retention | quote }}}
+- {name: PGPROOF_GUARD_SHRINK, value: {{ $values.guard.shrink | int | quote }}}
+{{- with $values.guard.ignore }}
+- {name: PGPROOF_GUARD_IGNORE, value: {{ join "," . | quote }}}
+{{- end }}
+{{- with $values.storesRequired }}
+- {name: PGPROOF_STORES_REQUIRED, value: {{ . | int | quote }}}
+{{- end }}
+{{- if ne $values.store.lock "off" }}
+- {name: PGPROOF_S3_LOCK, value: {{ $values.store.lock }}}
 {{- end }}
 {{- with $values.store.endpoint }}
 - {name: PGPROOF_S3_ENDPOINT, value: {{ . | quote }}}

@@ -89,6 +89,11 @@ spec:
 {{- if $values.store.persistence.enabled }}
 - {name: backups, mountPath: {{ $values.store.persistence.mountPath | quote }}}
 {{- end }}
+{{- range $name, $store := $values.moreStores }}
+{{- if $store.existingSecret }}
+- {name: store-{{ $name }}, mountPath: /etc/pgproof-stores/{{ $name }}, readOnly: true}
+{{- end }}
+{{- end }}
 {{- with $values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -110,6 +115,12 @@ spec:
 {{- if $values.store.persistence.enabled }}
 - name: backups
   persistentVolumeClaim: {claimName: {{ include "pgproof.claimName" .root | quote }}}
+{{- end }}
+{{- range $name, $store := $values.moreStores }}
+{{- with $store.existingSecret }}
+- name: store-{{ $name }}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
+{{- end }}
 {{- end }}
 {{- with $values.extraVolumes }}
 {{ toYaml . }}

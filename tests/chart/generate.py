@@ -36,7 +36,7 @@ def _table(values: dict[str, Value]) -> Iterator[str]:
 def _said(value: Value) -> str:
     """The rules that a user wants to know: what is possible, and what an entry may say."""
     if "entry" in value.rules:
-        names = [name.removeprefix("database.") for name in value.rules["entry"].split()]
+        names = [name.removeprefix("database.").removeprefix("store.") for name in value.rules["entry"].split()]
         return " An entry may say: " + ", ".join(f"`{name}`" for name in names) + "."
     words = value.rules.get("enum") or value.rules.get("list")
     if not words:

@@ -64,7 +64,7 @@ def _of(value: Value, values: dict[str, Value]) -> Schema:
     if "entry" in value.rules:
         entry = _branch("One of them.")
         for name in value.rules["entry"].split():
-            way = tuple(name.removeprefix("database.").split("."))
+            way = tuple(name.removeprefix("database.").removeprefix("store.").split("."))
             inherited = _of(values[name], values)
             _place(entry, way, inherited)
             for child in values.values():

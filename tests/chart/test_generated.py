@@ -17,9 +17,11 @@ from tests.chart.values import CHART, Way, read_values
 
 VALUES = read_values()
 LEAVES = [value.way for value in VALUES.values() if value.is_leaf]
+MAPS = ("databases", "moreStores")
 ENTRIES = [
-    ("databases", "*", *name.removeprefix("database.").split("."))
-    for name in VALUES["databases"].rules["entry"].split()
+    (of, "*", *name.removeprefix("database.").removeprefix("store.").split("."))
+    for of in MAPS
+    for name in VALUES[of].rules["entry"].split()
 ]
 RULES = {"pattern", "minLength", "minimum", "maximum", "type", "enum", "free", "map", "list", "ports", "keys", "entry"}
 
@@ -60,9 +62,8 @@ def test_every_leaf_of_the_schema_has_a_type_and_a_description() -> None:
             assert schema["additionalProperties"] is False, way
 
     found = dict(leaves(json.loads((CHART / "values.schema.json").read_text()), ()))
-    assert {*LEAVES, *(way for way in ENTRIES if way[-1] not in {"request", "resources", "drill"})} - {
-        ("databases",)
-    } <= found.keys()
+    whole = {"request", "resources", "drill"}
+    assert {*LEAVES, *(way for way in ENTRIES if way[-1] not in whole)} - {(of,) for of in MAPS} <= found.keys()
     for way, schema in found.items():
         assert schema.get("type"), way
         assert schema.get("description"), way
@@ -91,7 +92,7 @@ def without(values: dict[str, Any], way: Way) -> dict[str, Any]:
     return changed
 
 
-@pytest.mark.parametrize("way", [way for way in LEAVES if way != ("databases",)] + ENTRIES, ids=".".join)
+@pytest.mark.parametrize("way", [way for way in LEAVES if way[0] not in MAPS] + ENTRIES, ids=".".join)
 def test_some_ci_file_sets_and_without_it_would_render_otherwise(way: Way) -> None:
     tried = [
         (values, each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ SECRETS = {
 """What stands in a Secret that is not the chart's."""
 
 
+KEYS = "/etc/pgproof-stores/"
+"""Where the Secrets of more stores are mounted."""
+
+
 def environment(rendered: Rendered, pod: dict[str, Any]) -> dict[str, str]:
     """The variables of a pod's container, its Secrets looked up."""
     found = {}
@@ -43,7 +48,15 @@ def settings(rendered: Rendered, pod: dict[str, Any], folder: Path) -> Loaded:
     """The settings as pgproof reads them in that pod."""
     name = next(each["configMap"]["name"] for each in pod["volumes"] if each["name"] == "config")
     file = folder / "config.yaml"
-    file.write_text(rendered.of("ConfigMap")[name]["data"]["config.yaml"])
+    text = rendered.of("ConfigMap")[name]["data"]["config.yaml"]
+    for mount in pod["containers"][0]["volumeMounts"]:
+        if mount["mountPath"].startswith(KEYS):
+            keys = folder / mount["name"]
+            keys.mkdir(exist_ok=True)
+            for each in ("access-key", "secret-key"):
+                (keys / each).write_text(f"{each} of {mount['name']}")
+            text = text.replace(f"{mount['mountPath']}/", f"{keys}/")
+    file.write_text(text)
     return read({}, environment(rendered, pod), file=file, more_known=option_variables)
 
 
@@ -55,7 +68,7 @@ def test_pgproof_takes_the_configuration_and_the_environment_of_every_pod(file: 
         assert loaded.warnings == (), name
         if loaded.settings.target is None or not name.endswith("-drill"):
             assert loaded.settings.database.conninfo.startswith("postgresql://"), name
-        assert loaded.settings.store().url, name
+        assert all(store.url for store in loaded.settings.chosen_stores()), name
 
 
 def test_what_the_values_say_arrives(tmp_path: Path) -> None:
@@ -90,6 +103,53 @@ def test_what_the_values_say_arrives(tmp_path: Path) -> None:
     tested = settings(rendered, pods["Job mydb-crm-test"], tmp_path).settings
     assert tested.notify.webhook.url is None
     assert tested.kubernetes.cronjob is None
+
+
+def test_more_stores_arrive_with_keys_and_rules_of_their_own(tmp_path: Path) -> None:
+    near = {"url": "s3://near/prod", "existingSecret": "near"}
+    far = {
+        "url": "s3://far/prod",
+        "endpoint": "https://s3.amazonaws.com",
+        "lock": "governance",
+        "existingSecret": "far",
+    }
+    rendered = render(
+        minimal(
+            store={"url": "s3://main/prod", "endpoint": "http://minio:9000", "existingSecret": "bucket-keys"},
+            moreStores={"near": near, "far": {**far, "retention": "keep-within=7d,daily=30"}},
+            storesRequired=2,
+            retention="keep-within=48h",
+            guard={"shrink": 80, "ignore": ["public.jobs"]},
+        )
+    )
+    for name, pod in pod_specs(rendered):
+        found = settings(rendered, pod, tmp_path).settings
+        stores = found.chosen_stores()
+        assert [each.url for each in stores] == ["s3://main/prod", "s3://far/prod", "s3://near/prod"], name
+        keys = [each.access_key.get_secret_value() for each in stores if each.access_key]
+        assert keys == ["key", "access-key of store-far", "access-key of store-near"]
+        assert [each.endpoint for each in stores] == [
+            "http://minio:9000",
+            "https://s3.amazonaws.com",
+            "http://minio:9000",
+        ]
+        assert [each.lock for each in stores] == ["off", "governance", "off"]
+        assert [found.rules(each).daily for each in stores] == [0, 30, 0]
+        assert [found.rules(each).keep_within for each in stores] == [
+            timedelta(days=2),
+            timedelta(days=7),
+            timedelta(days=2),
+        ]
+        assert (found.stores_required, found.guard.shrink, found.guard.ignore) == (2, 80, ("public.jobs",))
+
+
+def test_a_database_may_have_a_retention_of_its_own(tmp_path: Path) -> None:
+    databases = {"crm": {"existingSecret": "a", "retention": "off"}, "shop": {"existingSecret": "b"}}
+    rendered = render({"databases": databases, "store": {"url": "s3://backups/prod"}, "retention": "daily=3"})
+    pods = dict(pod_specs(rendered))
+    for name, is_off in (("crm", True), ("shop", False)):
+        found = settings(rendered, pods[f"CronJob mydb-{name}-backup"], tmp_path).settings
+        assert found.rules(found.store()).off is is_off
 
 
 def test_every_variable_of_the_templates_is_known() -> None:

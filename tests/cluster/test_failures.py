@@ -23,7 +23,7 @@ def test_a_wrong_password_fails_at_once_and_says_so(site: Site) -> None:
     for text in (outcome.log, outcome.message):
         assert "password authentication failed" in text
         assert f"wrong-{site.name}" not in text
-    assert not site.bucket().objects
+    assert {key.rpartition("/")[2] for key in site.bucket().objects} == {"failed.json"}
     (hook,) = site.servers.hooks(site.name)
     assert is_signed(hook, WEBHOOK_SECRET)
     told = json.loads(hook["body"])

@@ -128,7 +128,19 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
         assert demo.left() == []
         told = json.loads(demo.output)
     steps: dict[str, Any] = {step["name"]: step for step in told["steps"]}
-    assert list(steps) == ["start", "load", "backup", "list", "lose", "restore", "compare", "drill", "clean up"]
+    assert list(steps) == [
+        "start",
+        "load",
+        "backup",
+        "list",
+        "lose",
+        "restore",
+        "compare",
+        "drill",
+        "later",
+        "prune",
+        "clean up",
+    ]
     assert steps["load"]["result"] == {"rows": ROWS}
     assert steps["backup"]["result"]["status"] == "complete"
     assert [each["id"] for each in steps["list"]["result"]] == [steps["backup"]["result"]["id"]]
@@ -141,6 +153,15 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
     ]
     assert (steps["drill"]["command"], steps["drill"]["result"]["verdict"]) == ("pgproof drill latest", "proven")
     assert steps["drill"]["result"]["restore_seconds"] > 0
+    in_bucket, in_folder = steps["prune"]["result"]
+    assert in_bucket["store"] == "s3://backups"
+    assert in_folder["store"] == steps["start"]["result"]["folder"]
+    for plan in (in_bucket, in_folder):
+        assert [(run["keep"], run["reason"]) for run in plan["runs"]] == [
+            (True, "the newest complete one, keep-last 1"),
+            (False, "no rule keeps it"),
+            (True, "proven 1"),
+        ]
     assert all(step["seconds"] >= 0 for step in steps.values())
 
 
