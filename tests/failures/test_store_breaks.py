@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.failures.conftest import BucketPlace, DirectoryPlace, Shop, check_fai
 from tests.failures.holding import holding
 from tests.fixtures.proxy import proxied
 from tests.support.command import Command
-from tests.support.services import missing
+from tests.support.rights import ordinary
 
 _MIB = 1 << 20
 
@@ -84,7 +83,7 @@ def test_a_line_to_the_store_that_is_cut_once_is_taken_up_again(
 
 def test_a_directory_that_we_may_not_write_to_is_14(pgproof: Command, folder: DirectoryPlace) -> None:
     folder.folder.chmod(0o555)
-    ended = _ordinary(pgproof)("backup", "--json")
+    ended = ordinary(pgproof)("backup", "--json")
     check_failure(ended, AccessDenied, says=f"{folder.folder}", hint="right to write", retryable=False)
     assert folder.left() == []
 
@@ -123,14 +122,3 @@ def test_a_full_disk_is_6_and_leaves_nothing(pgproof: Command, small_disk: Direc
     ended = pgproof("backup", "--json", **small_disk.environ)
     check_failure(ended, StoreUnreachable, says="no space for", hint="make room", retryable=True)
     assert small_disk.left() == []
-
-
-def _ordinary(command: Command) -> Command:
-    """The same command, without root's power to write where it may not."""
-    if os.geteuid() != 0:
-        return command
-    try:
-        subprocess.run(["setpriv", "--version"], capture_output=True, check=True)
-    except OSError:
-        missing("there is no setpriv to give up the rights of root")
-    return command.behind("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
