@@ -90,6 +90,8 @@ def _verify_all(
             verified.append(verify_backup(each, store, restorer, progress=tell))
         except Interrupted:
             raise
+        except NotFound as error:
+            log.info("passed over", id=each.id, target=each.target, reason=error.message)
         except PgproofError as error:
             failed.append(_Failed(id=each.id, target=each.target, error=error))
             log.error("not verified", id=each.id, target=each.target, reason=error.message, detail=error.detail)

@@ -91,7 +91,13 @@ IsProven = Callable[[StoredRun], bool]
 
 
 def plan(
-    runs: Sequence[StoredRun], rules: Rules, *, now: datetime, standing_of: StandingOf, is_proven: IsProven
+    runs: Sequence[StoredRun],
+    rules: Rules,
+    *,
+    now: datetime,
+    standing_of: StandingOf,
+    is_proven: IsProven,
+    under_way: bool = False,
 ) -> Plan:
     """Decide what becomes of each run.
 
@@ -101,6 +107,7 @@ def plan(
         now: by our own clock.
         standing_of: what a run is worth, by itself.
         is_proven: whether it is proven, by its drills.
+        under_way: somebody holds the target's lease, so that what has no manifest may be theirs.
     """
     ordered = sorted(runs, key=lambda run: run.id, reverse=True)
     backups = [run for run in ordered if run.finished]
@@ -113,7 +120,8 @@ def plan(
             reason = reasons.get(run.id) or stopped
             decisions.append(Decision(run=run, keep=bool(reason), reason=reason or "no rule keeps it"))
         else:
-            decisions.append(_sweep(run, newest=newest, now=now, stopped=stopped))
+            reason = stopped or ("a run is under way" if under_way else "")
+            decisions.append(_sweep(run, newest=newest, now=now, stopped=reason))
     return Plan(decisions=tuple(decisions), stopped=stopped)
 
 

@@ -114,6 +114,8 @@ class _Run(Generic[SnapshotT]):
         end = time.monotonic() + self.choice.wait
         told = False
         while True:
+            self.started = clock()
+            self.id = BackupId.at(self.started)
             try:
                 return self.make(clock)
             except LockHeld as error:

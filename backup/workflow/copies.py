@@ -11,15 +11,15 @@ from functools import partial
 from typing import TypeVar
 
 from backup.domain.manifest import MANIFEST_NAME
-from backup.errors import AccessDenied, IntegrityFailed, ObjectExists, PgproofError, StoreUnreachable
+from backup.errors import IntegrityFailed, Interrupted, LockHeld, ObjectExists, PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader, Counted
 from backup.stream.tee import tee
 
-_LOSS = (StoreUnreachable, AccessDenied, IntegrityFailed)
-"""What a store fails with. Anything else is no store's fault, and ends the run."""
+_NO_LOSS = (Interrupted, LockHeld)
+"""What is no store's fault, and ends the run."""
 _T = TypeVar("_T")
 
 
@@ -108,7 +108,9 @@ class Copies:
         for copy in self.left:
             try:
                 results.append(work(copy))
-            except _LOSS as error:
+            except PgproofError as error:
+                if isinstance(error, _NO_LOSS):
+                    raise
                 self._lose(copy, error)
         return results
 
@@ -124,7 +126,7 @@ class Copies:
         results = tee(data, [partial(copy.put, key) for copy in left])
         sizes = [result for result in results if isinstance(result, int)]
         for copy, result in zip(left, results, strict=True):
-            if isinstance(result, _LOSS):
+            if isinstance(result, PgproofError) and not isinstance(result, _NO_LOSS):
                 self._lose(copy, result)
             elif isinstance(result, Exception):
                 raise result

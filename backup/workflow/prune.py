@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from backup.domain.drill import prove
 from backup.domain.manifest import MANIFEST_NAME, Status
-from backup.domain.marks import ACCEPTED, SHIELDS
+from backup.domain.marks import ACCEPTED, LEASE, SHIELDS
 from backup.domain.retention import SETTLED, Plan, Standing, StoredRun, plan
 from backup.domain.rules import Rules
 from backup.errors import IntegrityFailed, ObjectLocked, ObjectMissing
@@ -55,7 +55,8 @@ def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: boo
     folders = {folder.run.id: folder for folder in read_runs(store, target, now=now)}
     worth = Worth(store, target, folders.values())
     runs = [folder.run for folder in folders.values()]
-    made = plan(runs, rules, now=now, standing_of=worth.standing, is_proven=worth.is_proven)
+    under_way = any(is_held(store, [f"{target}/{LEASE}"], now=now))
+    made = plan(runs, rules, now=now, standing_of=worth.standing, is_proven=worth.is_proven, under_way=under_way)
     kept: dict[object, str] = {}
     for run in made.deleted:
         reason = _locked(store, folders[run.id])
@@ -64,7 +65,7 @@ def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: boo
         if reason:
             kept[run.id] = reason
     leftovers: Sequence[Leftover] = ()
-    if not made.stopped:
+    if not (made.stopped or under_way):
         leftovers = [each for each in store.leftovers(f"{target}/") if now - each.modified >= SETTLED]
     for each in () if dry_run else leftovers:
         each.discard()

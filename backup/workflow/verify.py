@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from backup.domain.manifest import Manifest, Part, Role
+from backup.domain.manifest import MANIFEST_NAME, Manifest, Part, Role
+from backup.errors import IntegrityFailed, NotFound, ObjectMissing
 from backup.logs import log
 from backup.ports import Restorer, Store
 from backup.stream.readers import Counted, drain
@@ -29,14 +30,19 @@ def verify(backup: Manifest, store: Store, restorer: Restorer, *, progress: Prog
     """Given a backup, read all of it.
 
     Raises:
+        NotFound: it was deleted meanwhile.
         IntegrityFailed: an object is missing, or not what was written, or the archive does not read to its end.
         StoreUnreachable, AccessDenied: the store did not let us read.
         ConfigurationError: no pg_restore that reads this archive is installed.
     """
     begun = time.monotonic()
     dump_of(backup)
-    for part in backup.parts:
-        _verify_part(backup, part, store, restorer, progress)
+    try:
+        for part in backup.parts:
+            _verify_part(backup, part, store, restorer, progress)
+    except IntegrityFailed as error:
+        _refuse_deleted(backup, store, error)
+        raise
     return Verified(
         id=backup.id,
         target=backup.target,
@@ -45,6 +51,14 @@ def verify(backup: Manifest, store: Store, restorer: Restorer, *, progress: Prog
         raw_bytes=backup.raw_bytes,
         seconds=round(time.monotonic() - begun, 3),
     )
+
+
+def _refuse_deleted(backup: Manifest, store: Store, error: IntegrityFailed) -> None:
+    """A backup that retention has deleted since it was found is not damaged."""
+    try:
+        store.stat(f"{backup.target}/{backup.id}/{MANIFEST_NAME}")
+    except ObjectMissing:
+        raise NotFound(f"{backup.id} was deleted from {store.url} while it was read") from error
 
 
 def _verify_part(backup: Manifest, part: Part, store: Store, restorer: Restorer, progress: Progress) -> None:

@@ -53,7 +53,7 @@ def case(
     return Case(run=run, standing=standing, proven=proven)
 
 
-def decide(cases: Sequence[Case], rules: Rules = DEFAULT, *, now: datetime = NOW) -> Plan:
+def decide(cases: Sequence[Case], rules: Rules = DEFAULT, *, now: datetime = NOW, under_way: bool = False) -> Plan:
     by_id = {each.run.id: each for each in cases}
     return plan(
         [each.run for each in cases],
@@ -61,6 +61,7 @@ def decide(cases: Sequence[Case], rules: Rules = DEFAULT, *, now: datetime = NOW
         now=now,
         standing_of=lambda run: by_id[run.id].standing,
         is_proven=lambda run: by_id[run.id].proven,
+        under_way=under_way,
     )
 
 
@@ -223,6 +224,13 @@ def test_what_failed_runs_left_is_swept_a_day_later_and_never_what_is_newer() ->
         "failed, and is older than a day",
     ]
     assert decide([old, failed]).deleted == ()
+
+
+def test_what_a_run_may_still_be_writing_is_not_swept() -> None:
+    cases = [case(HOUR), case(3 * DAY, finished=False), case(4 * DAY)]
+    made = decide(cases, under_way=True)
+    assert made.deleted == (cases[2].run,)
+    assert made.decisions[1].reason == "a run is under way"
 
 
 def test_off_keeps_everything() -> None:
