@@ -173,7 +173,7 @@ class _Run(Generic[SnapshotT]):
         tolerance = self.choice.tolerance
         if tolerance is None or self.choice.purpose != "backup":
             return manifest
-        found = suspicion(manifest, proof, self.copies.left[0].store, tolerance, clock=clock)
+        found = suspicion(manifest, proof, [copy.store for copy in self.copies.left], tolerance, clock=clock)
         if not found:
             return manifest
         return replace(manifest, status=Status.SUSPECT, warnings=(*manifest.warnings, f"suspect: {found.text}"))

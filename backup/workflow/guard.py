@@ -5,9 +5,9 @@ Reads no more of them than it needs; must not stop a backup: what cannot be read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from backup.domain.guard import BASELINE, Measure, Suspicion, Tolerance, suspect
+from backup.domain.guard import BASELINE, FEWEST, Measure, Suspicion, Tolerance, suspect
 from backup.domain.manifest import Manifest, Role, Status
 from backup.domain.marks import ACCEPTED
 from backup.domain.proof import Proof
@@ -18,22 +18,28 @@ from backup.workflow.catalog import Catalog
 from backup.workflow.runs import read_runs
 
 
-def suspicion(new: Manifest, proof: Proof | None, store: Store, tolerance: Tolerance, *, clock: Clock) -> Suspicion:
+def suspicion(
+    new: Manifest, proof: Proof | None, stores: Sequence[Store], tolerance: Tolerance, *, clock: Clock
+) -> Suspicion:
     """Given a backup that is about to be committed, say whether it is suspect.
 
     Args:
         new: as it would be committed.
         proof: what its snapshot held.
-        store: one that has the backups before it.
+        stores: where it will be. The first that has enough backups before it counts: another may be new.
         tolerance: what is borne.
         clock: of this machine.
     """
-    try:
-        before = list(_baseline(new, store, clock))
-        found = suspect(_measure(new, proof), before, tolerance)
-    except PgproofError as error:
-        log.warning("the guard could not look at earlier backups", store=store.url, reason=error.message)
-        return Suspicion()
+    before: list[Measure] = []
+    for store in stores:
+        try:
+            before = list(_baseline(new, store, clock))
+        except PgproofError as error:
+            log.warning("the guard could not look at earlier backups", store=store.url, reason=error.message)
+            continue
+        if len(before) >= FEWEST or any(each.accepted for each in before):
+            break
+    found = suspect(_measure(new, proof), before, tolerance)
     if found:
         log.warning("this backup is suspect", id=new.id, reason=found.text)
         for table in found.tables:
@@ -55,7 +61,16 @@ def _baseline(new: Manifest, store: Store, clock: Clock) -> Iterator[Measure]:
         accepted = ACCEPTED in folder.objects
         if _is_like(backup, new) and (backup.status is Status.COMPLETE or accepted):
             count += 1
-            yield _measure(backup, catalog.proof_of(backup), accepted=accepted)
+            yield _measure(backup, _proof_of(backup, catalog), accepted=accepted)
+
+
+def _proof_of(backup: Manifest, catalog: Catalog) -> Proof | None:
+    """What an earlier backup held; one whose proof is damaged or gone still has its size."""
+    try:
+        return catalog.proof_of(backup)
+    except (IntegrityFailed, ObjectMissing) as error:
+        log.warning("the guard does without the proof of an earlier backup", id=backup.id, reason=error.message)
+        return None
 
 
 def _is_like(backup: Manifest, new: Manifest) -> bool:
