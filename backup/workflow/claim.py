@@ -44,14 +44,15 @@ def claimed_id(copies: Copies, target: str, wanted: BackupId) -> Iterator[Backup
     mark = f"{CLAIM}{secrets.token_hex(8)}"
     while True:
         prefix = f"{target}/{wanted}/"
+        asked = [copy.store for copy in copies.left]
         try:
             if all(copies.each(partial(_is_ours, prefix=prefix, mark=mark))):
                 yield wanted
                 return
         finally:
             with undisturbed():
-                for copy in copies.left:
-                    _take_back(copy.store, prefix + mark)
+                for store in asked:  # also one that was left behind meanwhile: it may only be full
+                    _take_back(store, prefix + mark)
         wanted = wanted.next()
 
 
