@@ -33,6 +33,9 @@ CREATE TABLE customers AS SELECT n AS id, 'customer ' || n AS name FROM generate
 CREATE TABLE orders AS SELECT n AS id, sha512(int4send(n)) AS note FROM generate_series(1, {ROWS}) n;
 """
 """A large table for the guard, and a small one; half a second to back up."""
+_LARGE = """
+CREATE TABLE orders AS SELECT n AS id, encode(sha512(int4send(n)), 'hex') AS note FROM generate_series(1, 100000) n
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +126,35 @@ def own(pg18: Server, new_database: NewDatabase, tmp_path: Path) -> Shop:
     return made
 
 
-def shop_of(server: Server, database: str, home: Path) -> Shop:
-    """A database with a store in `home`, and the command for both."""
+@pytest.fixture(scope="session")
+def large_once(pg18: Server) -> Iterator[str]:
+    """The name of a database whose dump has 14 MB: long enough to lose a store on the way."""
+    name = f"large_{secrets.token_hex(4)}"
+    with pg18.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    with pg18.connect(name) as connection:
+        connection.execute(_LARGE)
+    yield name
+    with pg18.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def large(pg18: Server, large_once: str, tmp_path: Path) -> Shop:
+    """That database, which nobody may change, and an empty store."""
+    return shop_of(pg18, large_once, tmp_path, PGPROOF_COMPRESSION="none", PGPROOF_PROOF="off")
+
+
+def shop_of(server: Server, database: str, home: Path, **settings: str) -> Shop:
+    """A database with a store in `home`, and the command for both, with more settings."""
     (home / "home").mkdir(exist_ok=True)
     folder = home / "store"
-    environ = {**database_environ(server, server.url(database)), "PGPROOF_STORE": str(folder)}
+    environ = {
+        **database_environ(server, server.url(database)),
+        "PGPROOF_STORE": str(folder),
+        "PGPROOF_GLOBALS": "off",  # takes a while, and matters to nothing here
+        **settings,
+    }
     return Shop(pgproof=Command(home=home / "home", environ=environ), server=server, database=database, folder=folder)
 
 
