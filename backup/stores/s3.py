@@ -25,6 +25,7 @@ from backup.stores.http_client import make_client
 from backup.stores.keys import check_key, check_prefix
 from backup.stores.s3_download import Download
 from backup.stores.s3_errors import translated
+from backup.stores.s3_listing import listed
 from backup.stores.s3_upload import Upload, Written, abort, all_unfinished, check_written
 from backup.stores.s3_versions import Lock, Versions, locked_until
 from backup.stream.readers import ByteReader
@@ -137,10 +138,10 @@ class S3Store:
         """
         start = self._start()
         with translated(self._address):
-            found = self._client.list_objects(
-                self._address.bucket, prefix=start + check_prefix(prefix) or None, recursive=True
-            )
-            objects = [_described((item.object_name or "").removeprefix(start), item) for item in found]
+            objects = [
+                StoredObject(key=each.name.removeprefix(start), bytes=each.size, etag=each.etag, modified=each.modified)
+                for each in listed(self._client, self._address.bucket, start + check_prefix(prefix))
+            ]
         objects.sort(key=lambda item: item.key)
         yield from (item for item in objects if not item.key.endswith("/"))  # else a folder that some console made
 
