@@ -96,6 +96,10 @@ class Invocation:
         choice = self._flags.get(_STORES)
         return self.settings.store(None if choice is None else str(choice))
 
+    def is_said(self, name: str) -> bool:
+        """Whether a flag of this call says a setting."""
+        return name in self._flags
+
     @property
     def stores(self) -> tuple[StoreSettings, ...]:
         """The store that was chosen, or all of them. Raises what `store` raises, but for there being several."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backup.bootstrap import make_store
 from backup.cli.options import Invocation
-from backup.domain.rules import Rules
+from backup.domain.rules import Rules, parse_rules
 from backup.ports import Store
 from backup.settings import StoreSettings
 
@@ -21,9 +21,10 @@ class Place:
 
 
 def places(invocation: Invocation) -> tuple[Place, ...]:
-    """The store that was chosen, or all of them."""
+    """The store that was chosen, or all of them; what --retention says is said of all."""
     found = []
+    settings = invocation.settings
     for each in invocation.stores:
-        rules = invocation.settings.rules(each)
+        rules = parse_rules(settings.retention) if invocation.is_said("retention") else settings.rules(each)
         found.append(Place(store=make_store(each, keep=rules.keep_within), settings=each, rules=rules))
     return tuple(found)

@@ -80,6 +80,8 @@ def _pairs(value: object) -> object:
 
 def _rules(value: object) -> object:
     """The rules of retention; YAML reads a bare `off` as a boolean."""
+    if isinstance(value, tuple | list) and len(value) == 1:  # of a flag
+        value = value[0]
     if value is False or (isinstance(value, str) and value.strip().lower() == OFF):
         return {OFF: "true"}
     return _pairs(value)

@@ -55,6 +55,8 @@ class Leaf:
             return self.env.shown_default
         if self.default is None or self.default in ((), {}):
             return None
+        if isinstance(self.default, dict):
+            return ",".join(f"{name}={value}" for name, value in self.default.items())
         return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
