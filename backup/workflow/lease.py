@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from backup.domain.manifest import Manifest
 from backup.domain.marks import LEASE, SHIELDS, Mark
-from backup.errors import LockHeld, ObjectExists, PgproofError
+from backup.errors import IntegrityFailed, LockHeld, ObjectExists, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Store
 from backup.signals import undisturbed
@@ -99,7 +99,7 @@ def _take(store: Store, key: str, target: str, mark: Make, *, source: str, clock
         try:
             store.put(key, BytesReader(mark().to_json()), new=True)
         except ObjectExists:
-            other = read_mark(store, key)
+            other = _holder(store, key)
         else:
             return
         if other is None:
@@ -113,6 +113,18 @@ def _take(store: Store, key: str, target: str, mark: Make, *, source: str, clock
         write_mark(store, key, mark())
         return
     raise LockHeld(f"another run of {target} is starting again and again", hint="wait for it: --wait")
+
+
+def _holder(store: Store, key: str) -> Mark | None:
+    """Who has a lease, if anybody. One that cannot be read is somebody's, and ends as it would without a renewal."""
+    try:
+        return read_mark(store, key)
+    except IntegrityFailed as error:
+        log.warning("a lease cannot be read", store=store.url, reason=error.message)
+    with suppress(ObjectMissing):
+        written = store.stat(key).modified
+        return Mark(time=written, host="an unknown machine", until=written + LIFETIME)
+    return None
 
 
 def _let_go(store: Store, key: str, token: str) -> None:
