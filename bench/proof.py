@@ -1,8 +1,10 @@
 """What a proof costs beside a dump, and what a drill takes against a plain restore of the same backup.
 
-    python -m bench.proof [--gib 2] [--rounds 4]
+    python -m bench.proof [--gib 2] [--rounds 4] [--line 30]
 
-Server and client share the machine, and the store is a folder on it. Each round runs every variant once, in turn; a
+Server and client share the machine, and the store is a folder on it. With --line the backups go into a bucket behind a
+line of so many MiB a second: then there are cores that have nothing to do, as where the server is another machine.
+Each round runs every variant once, in turn; a
 ratio is that of one round. Server CPU is of the source's processes that ended, which the postmaster counts.
 """
 
@@ -13,14 +15,19 @@ import os
 import statistics
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psutil
 import psycopg
 
+from backup.demo.s3_server import S3Server
 from backup.postgres.scratch import ScratchServer, packaged_bin_dir
+from backup.stores.credentials import find_keys
+from backup.stores.s3 import S3Store
 from bench.backup_speed import SETTINGS, Measured, run
 from bench.database import fill
+from bench.slow_line import slow_line
 
 MODES = ("off", "rows", "full")
 
@@ -38,9 +45,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--gib", type=float, default=2.0)
     arguments.add_argument("--rounds", type=int, default=4)
+    arguments.add_argument("--line", type=int, default=0)
     chosen = arguments.parse_args()
     bin_dir = packaged_bin_dir()
-    with ScratchServer(bin_dir, settings=SETTINGS, tcp=True) as server, tempfile.TemporaryDirectory() as store:
+    with ExitStack() as stack:
+        server = stack.enter_context(ScratchServer(bin_dir, settings=SETTINGS, tcp=True))
+        store = stack.enter_context(tempfile.TemporaryDirectory())
         size = fill(server, "bench", int(chosen.gib * (1 << 30)))
         env = {
             "PATH": os.environ["PATH"],
@@ -49,11 +59,14 @@ def main() -> None:
             "PGPROOF_STORE": store,
             "PGPROOF_PG_BIN": str(bin_dir),
             "PGPROOF_GLOBALS": "off",
+            "PGPROOF_RETENTION": "off",
+            **(behind_a_line(stack, chosen.line << 20) if chosen.line else {}),
         }
         print(
             f"database {size / (1 << 30):.2f} GiB, {os.cpu_count()} cores, {chosen.rounds} rounds after one to warm up"
         )
-        rounds = [measured(server, env) for _ in range(chosen.rounds + 1)][1:]
+        with_restores = not chosen.line
+        rounds = [measured(server, env, with_restores=with_restores) for _ in range(chosen.rounds + 1)][1:]
     figures = f"{'median':>7} {'min':>5} {'max':>5} {'cpu s':>6} {'server cpu':>11}"
     print(f"{'variant':<20} {'wall s':>6} {'against':<9} {figures}")
     for name, floor in (
@@ -64,6 +77,8 @@ def main() -> None:
         ("restore, compared", "restore, no proof"),
         ("drill", "restore, no proof"),
     ):
+        if name not in rounds[0].runs:
+            continue
         ratios = [each.runs[name].wall / each.runs[floor].wall for each in rounds]
         print(
             f"{name:<20} {statistics.median(each.runs[name].wall for each in rounds):>6.2f} {floor.split(',')[0]:<9}"
@@ -73,15 +88,32 @@ def main() -> None:
         )
 
 
-def measured(server: ScratchServer, env: dict[str, str]) -> Round:
+def behind_a_line(stack: ExitStack, rate: int) -> dict[str, str]:
+    """Settings of a bucket that is reached at so many bytes a second."""
+    s3 = stack.enter_context(S3Server())
+    S3Store(s3.address("bench"), find_keys(s3.keys, {})).create_bucket()
+    return {
+        "PGPROOF_STORE": "s3://bench",
+        "PGPROOF_S3_ENDPOINT": f"http://127.0.0.1:{stack.enter_context(slow_line(s3.port, rate))}",
+        "PGPROOF_S3_REGION": "us-east-1",
+        "PGPROOF_S3_ACCESS_KEY": s3.access_key,
+        "PGPROOF_S3_SECRET_KEY": s3.secret_key.get_secret_value(),
+    }
+
+
+def measured(server: ScratchServer, env: dict[str, str], *, with_restores: bool) -> Round:
     """Run every variant once."""
     command = [sys.executable, "-m", "backup"]
     variants = {f"backup, proof {mode}": [*command, "backup", "--proof", mode] for mode in MODES}
-    variants |= {
-        "restore, no proof": [*command, "restore", "latest", "--into", "again", "--no-proof"],
-        "restore, compared": [*command, "restore", "latest", "--into", "again"],
-        "drill": [*command, "drill", "latest"],
-    }
+    variants |= (
+        {}
+        if not with_restores
+        else {
+            "restore, no proof": [*command, "restore", "latest", "--into", "again", "--no-proof"],
+            "restore, compared": [*command, "restore", "latest", "--into", "again"],
+            "drill": [*command, "drill", "latest"],
+        }
+    )
     runs: dict[str, Measured] = {}
     spent: dict[str, float] = {}
     for name, argv in variants.items():
