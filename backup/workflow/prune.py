@@ -7,11 +7,12 @@ looks whole; the rest of it is swept a day later.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from backup.domain.drill import prove
-from backup.domain.manifest import MANIFEST_NAME, Status
+from backup.domain.manifest import Status
 from backup.domain.marks import ACCEPTED, LEASE, SHIELDS
 from backup.domain.retention import SETTLED, Plan, Standing, StoredRun, plan
 from backup.domain.rules import Rules
@@ -110,11 +111,18 @@ class Worth:
 
 
 def _locked(store: Store, folder: RunFolder) -> str:
-    """Until when the store itself keeps it, where it does."""
-    first = folder.objects.get(MANIFEST_NAME)
-    if not store.may_lock or first is None:
+    """Until when the store itself keeps a run, where it does: what was added to a backup later may be kept longer.
+
+    Else its manifest would go, and the rest of it stay.
+    """
+    if not store.may_lock:
         return ""
-    until = store.stat(first.key).locked_until
+    found = []
+    keys = folder.keys()
+    for key in keys:
+        with suppress(ObjectMissing):  # a shield that was taken away meanwhile
+            found.append(store.stat(key).locked_until)
+    until = max((each for each in found if each), default=None)
     return _told_lock(until) if until and until > datetime.now(UTC) else ""
 
 
