@@ -17,7 +17,7 @@ from minio import Minio
 from minio.error import S3Error
 
 from backup.domain.marks import is_lasting
-from backup.errors import ConfigurationError, ObjectMissing
+from backup.errors import ConfigurationError, ObjectMissing, StoreUnreachable
 from backup.ports import Leftover, StoredObject
 from backup.stores.addresses import LEAST_PART_SIZE, KeySource, Patience, S3Address
 from backup.stores.credentials import Keys, find_keys
@@ -114,7 +114,16 @@ class S3Store:
             check_written(written, key=key, size=stored.bytes, etag=stored.etag)
             return stored
 
-        return upload.run(data, ask_again)
+        try:
+            return upload.run(data, ask_again)
+        except StoreUnreachable as error:
+            if lock and isinstance(error.__cause__, S3Error) and not self.may_lock:
+                raise ConfigurationError(
+                    f"the bucket {self._address.bucket} has no object lock",
+                    detail=error.detail,
+                    hint="that is chosen when a bucket is made; without it set PGPROOF_S3_LOCK=off",
+                ) from error
+            raise
 
     def open(self, key: str, /) -> AbstractContextManager[ByteReader]:
         """See ports.Store."""
