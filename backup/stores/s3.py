@@ -180,7 +180,11 @@ class S3Store:
 
     def _discard(self, name: str, upload_id: str) -> None:
         with translated(self._address):
-            abort(self._client, self._address.bucket, name, upload_id)
+            try:
+                abort(self._client, self._address.bucket, name, upload_id)
+            except S3Error as error:
+                if error.code != "NoSuchUpload":  # it has ended meanwhile, or somebody else has discarded it
+                    raise
 
     def create_bucket(self) -> None:
         """Make the bucket; one that is there already is no error. For the demo and tests: backups go where they may."""
