@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from backup.demo.s3_server import S3Server
-from backup.errors import Interrupted, ObjectMissing, UsageError
+from backup.errors import Interrupted, ObjectExists, ObjectMissing, UsageError
 from backup.ports import Store
 from backup.stores.addresses import LEAST_PART_SIZE
 from backup.stores.directory import DirectoryStore
+from backup.stores.s3 import S3Store
 from tests.contracts.memory_store import MemoryStore
-from tests.fixtures.s3 import s3_store, unfinished_uploads
+from tests.fixtures.proxy import proxied
+from tests.fixtures.s3 import IMPATIENT, s3_store, unfinished_uploads
 from tests.support.streams import DumpBroke, Stream, content, digest, expected
 
 PART = LEAST_PART_SIZE
@@ -26,23 +33,34 @@ SIZES = [0, 1, PART - 1, PART, PART + 1, 2 * PART, 5 * PART + 77]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A store, and a way to see what it has that is not an object."""
+    """A store, a way to see what it has that is not an object, and one to leave such a thing there.
+
+    Attributes:
+        abandon: begins a put, and never ends it.
+        has_leftovers: whether that leaves anything.
+    """
 
     store: Store
     leftovers: Callable[[], list[str]]
+    abandon: Callable[[str], None]
+    has_leftovers: bool = True
 
 
 @pytest.fixture(params=["memory", "directory", "s3"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     if request.param == "memory":
-        return Kind(store=MemoryStore(), leftovers=list)
+        return Kind(store=MemoryStore(), leftovers=list, abandon=lambda _: None, has_leftovers=False)
     if request.param == "directory":
         root = tmp_path / "backups"
-        return Kind(store=DirectoryStore(root), leftovers=lambda: [str(p) for p in root.rglob("*")])
+        return Kind(
+            store=DirectoryStore(root),
+            leftovers=lambda: [str(p) for p in root.rglob("*")],
+            abandon=partial(_killed, root),
+        )
     server: S3Server = request.getfixturevalue("s3_server")
     bucket: str = request.getfixturevalue("bucket")
     store = s3_store(server, bucket, "some/prefix")
-    return Kind(store=store, leftovers=lambda: unfinished_uploads(store))
+    return Kind(store=store, leftovers=lambda: unfinished_uploads(store), abandon=partial(_cut_off, server, store))
 
 
 @pytest.fixture
@@ -232,8 +250,122 @@ def test_folders_that_come_and_go_do_not_disturb_a_put(store: Store) -> None:
     assert list(store.list("")) == []
 
 
+@pytest.mark.parametrize("size", [0, 1000, 2 * PART + 5])
+def test_what_is_put_as_new_takes_the_place_of_nothing(kind: Kind, size: int) -> None:
+    put = kind.store.put("a/b", Stream(size), new=True)
+    assert put == kind.store.stat("a/b")
+    with pytest.raises(ObjectExists, match="a/b"):
+        kind.store.put("a/b", BytesIO(b"other"), new=True)
+    with pytest.raises(ObjectExists, match="a/b"):
+        kind.store.put("a/b", Stream(2 * PART + 7), new=True)
+    assert kind.store.stat("a/b") == put
+    with kind.store.open("a/b") as reader:
+        assert digest(reader) == expected(size)
+    assert list(kind.store.leftovers("")) == []
+    kind.store.delete("a/b")
+    kind.store.put("a/b", BytesIO(b"again"), new=True)
+
+
+def test_of_many_that_put_it_as_new_at_the_same_time_exactly_one_goes_through(store: Store) -> None:
+    threads = 8
+    barrier = threading.Barrier(threads)
+
+    def put(number: int) -> bytes | None:
+        content = f"by {number}".encode()
+        barrier.wait()
+        try:
+            store.put("a/b", BytesIO(content), new=True)
+        except ObjectExists:
+            return None
+        return content
+
+    for _ in range(5):
+        with ThreadPoolExecutor(threads) as pool:
+            (won,) = filter(None, pool.map(put, range(threads)))
+        with store.open("a/b") as reader:
+            assert reader.read(100) == won
+        assert list(store.leftovers("")) == []
+        store.delete("a/b")
+
+
+def test_a_put_under_way_is_seen_as_a_leftover_and_ends_without_any(kind: Kind) -> None:
+    seen: list[str] = []
+
+    class Looking(Stream):
+        def read(self, size: int, /) -> bytes:
+            data = super().read(size)
+            if not data and not seen:
+                seen.extend(each.what for each in kind.store.leftovers("shop/"))
+                seen.append("looked")
+            return data
+
+    kind.store.put("shop/1/dump.000", Looking(4 * PART))
+    assert seen[-1] == "looked"
+    assert (len(seen) == 2) is kind.has_leftovers
+    assert list(kind.store.leftovers("")) == []
+
+
+def test_what_an_unfinished_put_has_left_is_shown_and_can_be_discarded(kind: Kind) -> None:
+    begun = datetime.now(UTC)
+    kind.abandon("shop/1/dump.000")
+    kind.store.put("shop/1/other", BytesIO(b"x"))
+    assert [found.key for found in kind.store.list("")] == ["shop/1/other"]
+    assert list(kind.store.leftovers("another/")) == []
+    found = list(kind.store.leftovers("shop/"))
+    assert len(found) == kind.has_leftovers
+    for each in found:
+        assert each.key.startswith("shop/1/")
+        assert each.what
+        assert abs(each.modified - begun) < timedelta(minutes=1)
+        each.discard()
+        each.discard()
+    assert list(kind.store.leftovers("")) == []
+    assert [found.key for found in kind.store.list("")] == ["shop/1/other"]
+
+
+def test_a_plain_store_locks_nothing(store: Store) -> None:
+    assert store.put("a", BytesIO(b"x")).locked_until is None
+    assert store.stat("a").locked_until is None
+    assert not store.may_lock
+
+
 def test_the_address_is_told(store: Store) -> None:
     assert store.url
+
+
+def _killed(root: Path, key: str) -> None:
+    """A process that is killed while it puts."""
+    program = """
+import os, signal, sys
+from pathlib import Path
+from backup.stores.directory import DirectoryStore
+
+class Killing:
+    def read(self, size):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+DirectoryStore(Path(sys.argv[1])).put(sys.argv[2], Killing())
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(root), key], check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def _cut_off(server: S3Server, store: S3Store, key: str) -> None:
+    """A put whose line to the server is gone for good, so that it cannot clean up."""
+    address = store._address  # noqa: SLF001 - the same bucket by another way
+    with proxied("127.0.0.1", server.port) as proxy:
+        through = s3_store(server, address.bucket, address.prefix, port=proxy.port, patience=IMPATIENT)
+
+        class Cutting(Stream):
+            def read(self, size: int, /) -> bytes:
+                data = super().read(size)
+                if not data:
+                    proxy.refuse()
+                    raise DumpBroke("the line is gone")
+                return data
+
+        with pytest.raises(DumpBroke):
+            through.put(key, Cutting(3 * PART))
 
 
 def _kinds() -> Iterator[Store]:
