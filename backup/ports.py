@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -15,7 +15,7 @@ from backup.domain.checks import Check
 from backup.domain.drill import CheckResult
 from backup.domain.events import RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
-from backup.domain.proof import Mode, Proof
+from backup.domain.proof import NOTHING, Facts, Mode, Proof
 from backup.stream.readers import ByteReader
 
 Clock = Callable[[], datetime]
@@ -186,6 +186,7 @@ class RestoreChoice:
         disconnect: where `replace`, sessions of others in that one will be ended.
         owner, privileges: whether owners and grants come back.
         jobs: connections that build indexes and constraints.
+        look: what will be asked of the restored database; what can be found out on the way is in the report.
     """
 
     into: str
@@ -197,6 +198,7 @@ class RestoreChoice:
     owner: bool = True
     privileges: bool = True
     jobs: int = 1
+    look: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +224,7 @@ class RestoreReport:
         left_out: kinds of facts (see domain/proof.py) that could not come back, or should not.
         tables: `schema.table` whose rows were loaded; None for all.
         whole_schema: whether all came back that is not rows.
+        early: what was found out of tables on the way.
     """
 
     database: str
@@ -230,6 +233,7 @@ class RestoreReport:
     left_out: frozenset[str] = frozenset()
     tables: frozenset[str] | None = None
     whole_schema: bool = True
+    early: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,8 +281,11 @@ class Restorer(Protocol):
         Raises RestoreFailed (sessions of others in it), AccessDenied, DatabaseUnreachable: it was not done.
         """
 
-    def look(self, database: str, mode: Mode, /, *, within: float) -> Proof:
-        """What a database of that server holds now; what is not known after `within` seconds is unproven."""
+    def look(self, database: str, mode: Mode, /, *, within: float, known: Facts = NOTHING) -> Proof:
+        """What a database of that server holds now; what is not known after `within` seconds is unproven.
+
+        Tables of which something is `known` are not looked at again.
+        """
 
     def read_through(self, backup: Manifest, dump: ByteReader, /) -> None:
         """Let the archive reader of PostgreSQL read all of a dump, to nowhere. Raises IntegrityFailed."""

@@ -80,6 +80,7 @@ def _restore(
         owner=not wanted.no_owner,
         privileges=not wanted.no_privileges,
         jobs=settings.restore.jobs,
+        look=found.proof.mode if settings.restore.proof and found.proof else None,
     )
     if wanted.replace and settings.restore.proof:
         refuse_unproven(found)

@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
@@ -61,6 +62,7 @@ class Fact(NamedTuple):
 
 
 Facts = Mapping[Fact, Value]
+NOTHING: Facts = MappingProxyType({})
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 

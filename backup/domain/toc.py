@@ -246,6 +246,19 @@ def loaded_tables(entries: Iterable[Entry], chosen: Collection[int] | None) -> f
     return frozenset(f"{table.schema}.{table.name}" for table in tables if table.kind == "TABLE")
 
 
+def load_order(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """The tables (`schema.table`) in the order in which their rows are loaded."""
+    everything = {entry.number: entry for entry in entries}
+    tables = (
+        everything[number]
+        for entry in everything.values()
+        if entry.kind == "TABLE DATA"
+        for number in entry.depends
+        if number in everything and everything[number].kind == "TABLE"
+    )
+    return tuple(f"{table.schema}.{table.name}" for table in tables)
+
+
 def _without_lost(numbers: set[int], everything: Mapping[int, Entry]) -> frozenset[int]:
     """`numbers` without those that need an entry after the data which is not among them, as a table's publication."""
     while True:

@@ -41,7 +41,7 @@ _SETTINGS = {
 """How values are written."""
 _ONE_CORE = {"max_parallel_workers_per_gather": "0"}
 
-_SMALL = 1 << 20
+SMALL = 1 << 20
 """Bytes of a table that is asked for together with others."""
 _TOGETHER = 200
 _LOCKED_TOGETHER = 500
@@ -192,7 +192,7 @@ class FactReader:
             if table.excuse:
                 self._miss(Fact(ROWS, table.name), table.excuse)
             else:
-                (small if table.bytes <= _SMALL else large).append(table)
+                (small if table.bytes <= SMALL else large).append(table)
         for start in range(0, len(small), _TOGETHER):
             self._read_together(small[start : start + _TOGETHER])
         for table in large:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from backup.domain.patterns import Exclusion
-from backup.domain.proof import LEFT_OUT, ROWS_LEFT_OUT, Fact, Mode, Proof
+from backup.domain.proof import LEFT_OUT, NOTHING, ROWS, ROWS_LEFT_OUT, Fact, Facts, Mode, Proof
 from backup.errors import PartUnavailable, PgproofError
 from backup.logs import log
 from backup.postgres.connection import Connection, connect
@@ -187,7 +187,9 @@ class Prover:
             yield connection
 
 
-def take_proof(connection: Connection, mode: Mode, *, server_version: str, seconds: float) -> Proof:
+def take_proof(
+    connection: Connection, mode: Mode, *, server_version: str, seconds: float, known: Facts = NOTHING
+) -> Proof:
     """What a database holds now, for example one that was restored; nobody dumps it meanwhile.
 
     Args:
@@ -195,6 +197,7 @@ def take_proof(connection: Connection, mode: Mode, *, server_version: str, secon
         mode: `full` or `rows`.
         server_version: of the server, as in `18.6`.
         seconds: after which what is not known by then stays unproven.
+        known: of tables, which are not looked at again.
     """
     begun = time.monotonic()
     standings = read_standings(connection)
@@ -204,7 +207,11 @@ def take_proof(connection: Connection, mode: Mode, *, server_version: str, secon
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     locked = reader.lock(names, excuses)  # before anything is asked: the snapshot is taken when nobody truncates
     reader.settle(parallel=True)
-    reader.read_tables(replace(each, excuse=each.excuse or excuses.get(each.name)) for each in reader.tables(locked))
+    reader.read_tables(
+        replace(each, excuse=each.excuse or excuses.get(each.name))
+        for each in reader.tables(locked)
+        if Fact(ROWS, each.name) not in known
+    )
     reader.read_large_objects()
     reader.read_catalogue()
     connection.execute("ROLLBACK")
@@ -213,7 +220,7 @@ def take_proof(connection: Connection, mode: Mode, *, server_version: str, secon
     return Proof(
         mode=mode,
         server_version=server_version,
-        facts={**found.facts, **facts},
+        facts={**known, **found.facts, **facts},
         unproven={**unproven, **found.unproven},
         seconds=time.monotonic() - begun,
     )

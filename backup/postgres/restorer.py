@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from backup.domain.manifest import Manifest
-from backup.domain.proof import OF_DATABASE, OWNERS, PRIVILEGES, Mode, Proof
+from backup.domain.proof import NOTHING, OF_DATABASE, OWNERS, PRIVILEGES, Facts, Mode, Proof
 from backup.domain.sql import quote_identifier
 from backup.domain.toc import droppable, index_steps, loaded_tables
 from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, Interrupted
@@ -19,6 +19,7 @@ from backup.postgres.address import Address
 from backup.postgres.archive import read_through
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
+from backup.postgres.early import EarlyLook
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, creation, new_database, passing_name
 from backup.postgres.prover import take_proof
@@ -55,7 +56,10 @@ class PostgresRestorer:
         begun = time.monotonic()
         with self._prepare(backup, open_dump, choice) as job:
             seconds = {"checks": time.monotonic() - begun}
-            late_notes = list(self._replace_objects(job, seconds) if choice.in_place else self._fill_new(job, seconds))
+            look = EarlyLook(job.entries, choice.look or "rows")
+            late_notes = list(
+                self._replace_objects(job, seconds) if choice.in_place else self._fill_new(job, seconds, look)
+            )
         return RestoreReport(
             database=job.database,
             notes=(*job.notes, *late_notes),
@@ -63,6 +67,7 @@ class PostgresRestorer:
             left_out=_left_out(job, late_notes),
             tables=loaded_tables(job.entries, job.chosen),
             whole_schema=choice.whole_schema or job.chosen is None,
+            early=look.facts,
         )
 
     def swap(self, restored: str, replaced: str, *, disconnect: bool) -> Swapped:
@@ -80,14 +85,14 @@ class PostgresRestorer:
                 drop=f"DROP DATABASE {quote_identifier(replaced)};",
             )
 
-    def look(self, database: str, mode: Mode, *, within: float) -> Proof:
+    def look(self, database: str, mode: Mode, *, within: float, known: Facts = NOTHING) -> Proof:
         """What a database holds now."""
         address = self.address.direct().with_database(database)
         try:
             with connect(address, connect_timeout=self.options.connect_timeout) as connection:
                 settle(connection)
                 version = read_database(connection).server_version
-                return take_proof(connection, mode, server_version=version, seconds=within)
+                return take_proof(connection, mode, server_version=version, seconds=within, known=known)
         except DatabaseUnreachable as error:
             if signal := _signal_behind(error):
                 raise signal from None
@@ -141,7 +146,7 @@ class PostgresRestorer:
             settle(connection)
             yield connection
 
-    def _fill_new(self, job: Job, seconds: dict[str, float]) -> Iterator[str]:
+    def _fill_new(self, job: Job, seconds: dict[str, float], look: EarlyLook) -> Iterator[str]:
         place, passing = job.connection.info.dbname, passing_name(job.choice.into)
         statement, notes = creation(job.entries, passing, job.destination)
         yield from notes
@@ -150,16 +155,17 @@ class PostgresRestorer:
             job.connection, statement, passing=passing, name=job.choice.into, owner=_next_owner(job), reach=reach
         ) as last_notes:
             loader = self._loader(job, passing)
-            with _timed(seconds, "load"), job.archive.open_dump() as dump:
-                loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
-            with _timed(seconds, "indexes"):
-                self._build_indexes(job, loader)
-            with _timed(seconds, "finish"):
-                with self._reach_restored(job, passing) as connection:
+            with look.at_work(partial(reach, passing)) if job.choice.look else nullcontext():
+                with _timed(seconds, "load"), job.archive.open_dump() as dump:
+                    loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
+                look.all_loaded()
+                with _timed(seconds, "indexes"):
+                    self._build_indexes(job, loader)
+                with _timed(seconds, "finish"), self._reach_restored(job, passing) as connection:
                     for wanted in (*job.rights.afterwards, *self._analysis()):
                         yield from attempt(connection, wanted)
-                with self._reach(job, place) as connection:
-                    yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
+            with _timed(seconds, "finish"), self._reach(job, place) as connection:
+                yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
         yield from last_notes
 
     def _build_indexes(self, job: Job, loader: Loader) -> None:
@@ -272,6 +278,7 @@ def _steps(job: Job) -> Iterator[str]:
 @contextmanager
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     begun = time.monotonic()
-    log.info("restoring", phase=phase)
+    if phase not in seconds:
+        log.info("restoring", phase=phase)
     yield
-    seconds[phase] = time.monotonic() - begun
+    seconds[phase] = seconds.get(phase, 0.0) + time.monotonic() - begun

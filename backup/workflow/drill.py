@@ -26,7 +26,7 @@ from backup.stream.readers import BytesReader
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
 from backup.workflow.lease import shielded
-from backup.workflow.restore import Dump, first_of, restore, scope_of
+from backup.workflow.restore import Dump, first_of, look, restore, scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +127,7 @@ class _Run:
             tables=_sampled(expected, self._choice.sample, seed=f"{self._backup.id} {self._begun}"),
             whole_schema=True,
             jobs=self._choice.jobs,
+            look=expected.mode if expected else None,
         )
         wanted = trial.choice(self._backup, Dump(self._backup, self._store).open, wanted)
         self._report = restore(self._backup, self._store, trial.restorer, wanted, progress=progress)
@@ -140,7 +141,7 @@ class _Run:
             return
         step = time.monotonic()
         log.info("drill", phase="proof")
-        found = trial.restorer.look(report.database, expected.mode, within=self._choice.proof_seconds)
+        found = look(trial.restorer, report, expected, within=self._choice.proof_seconds)
         self._comparison = compare(expected, found, scope_of(expected, report))
         self._seconds["proof"] = time.monotonic() - step
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from backup.domain.comparison import Comparison, Scope, compare
 from backup.domain.manifest import Manifest, Role, Status
-from backup.domain.proof import LEFT_OUT, OF_TABLES, Proof
+from backup.domain.proof import LEFT_OUT, OF_TABLES, Fact, Proof
 from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
@@ -65,8 +65,16 @@ def prove(
     if expected is None:
         return None
     log.info("comparing with the proof", database=report.database)
-    found = restorer.look(report.database, expected.mode, within=within)
-    return compare(expected, found, scope_of(expected, report))
+    return compare(expected, look(restorer, report, expected, within=within), scope_of(expected, report))
+
+
+def look(restorer: Restorer, report: RestoreReport, expected: Proof, *, within: float) -> Proof:
+    """What was restored. What was found out on the way and is as expected need not be asked again; all else is."""
+    same = {fact: value for fact, value in report.early.items() if expected.facts.get(fact) == value}
+    wanted = {name: [Fact(kind, name) for kind in OF_TABLES if Fact(kind, name) in expected.facts] for _, name in same}
+    whole = {name for name, facts in wanted.items() if all(fact in same for fact in facts)}
+    known = {fact: value for fact, value in same.items() if fact.name in whole}
+    return restorer.look(report.database, expected.mode, within=within, known=known)
 
 
 def first_of(lines: Sequence[str]) -> str:

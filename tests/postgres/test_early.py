@@ -1,0 +1,76 @@
+"""What a restore finds out of its tables on the way: the same as afterwards, and asked again where it differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from backup.domain.comparison import compare
+from backup.domain.proof import CONTENT, ROWS, Fact, Mode
+from backup.ports import RestoreChoice
+from backup.stores.directory import DirectoryStore
+from backup.workflow.restore import look, restore
+from tests.fixtures.postgres import NewDatabase, Server
+from tests.support.pgproof import make_restorer
+from tests.support.proofs import LONG, contents, fill, proof_of, proven_backup, proving_engine, take
+
+LARGE = ('"A large one"', "last", "middle")
+
+
+def filled(server: Server, new_database: NewDatabase) -> str:
+    name = new_database(server)
+    for table in LARGE:
+        fill(
+            server,
+            name,
+            f"CREATE TABLE {table} AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 60000) AS i",
+            f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
+            f"CREATE INDEX ON {table} (note)",
+        )
+    fill(server, name, "CREATE TABLE little AS SELECT 1 AS id", "CREATE TABLE hollow (id int)")
+    return name
+
+
+@pytest.mark.parametrize("mode", ["full", "rows"])
+def test_what_is_found_out_on_the_way_is_what_is_found_out_afterwards(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore, mode: Mode
+) -> None:
+    name = filled(pg18, new_database)
+    backup = proven_backup(pg18, name, store, proving_engine(pg18, mode=mode))
+    choice = RestoreChoice(into=f"{name}_again", jobs=2, look=mode)
+    report = restore(backup, store, make_restorer(pg18), choice)
+    later = take(pg18, choice.into, mode=mode)
+    assert report.early == {fact: later.facts[fact] for fact in report.early}
+    names = {fact.name for fact in report.early}
+    assert names == {f"public.{table}" for table in LARGE}
+    assert (Fact(CONTENT, "public.last") in report.early) is (mode == "full")
+
+
+def test_nothing_is_looked_at_unless_it_is_wanted(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = filled(pg18, new_database)
+    backup = proven_backup(pg18, name, store)
+    report = restore(backup, store, make_restorer(pg18), RestoreChoice(into=f"{name}_again"))
+    assert report.early == {}
+
+
+def test_what_is_not_as_expected_is_asked_again_and_what_is_is_not(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = filled(pg18, new_database)
+    backup = proven_backup(pg18, name, store)
+    expected = proof_of(backup, store)
+    restorer = make_restorer(pg18)
+    choice = RestoreChoice(into=f"{name}_again", look="full")
+    report = restore(backup, store, restorer, choice)
+
+    wrong = replace(report, early={**report.early, Fact(CONTENT, "public.last"): "0", Fact(ROWS, "public.middle"): 3})
+    assert compare(expected, look(restorer, wrong, expected, within=LONG)).text.startswith("proven: every value of 5")
+
+    fill(pg18, choice.into, "DELETE FROM last WHERE id = 7", "DELETE FROM little")
+    found = look(restorer, wrong, expected, within=LONG)
+    told = {f"{each.kind} {each.name}" for each in compare(expected, found).differences}
+    assert told == {"rows public.last", "content public.last", "rows public.little", "content public.little"}
+    assert contents(found)['public."A large one"'] == contents(expected)['public."A large one"']
