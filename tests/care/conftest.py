@@ -23,7 +23,7 @@ from backup.stores.directory import DirectoryStore
 from backup.stream.readers import BytesReader, read_exactly
 from tests.failures.conftest import TARGET, database_environ
 from tests.fixtures.postgres import NewDatabase, Server
-from tests.support.command import Command, Finished
+from tests.support.command import Command, Finished, wait_until
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 ROWS = 3000
@@ -105,7 +105,8 @@ def made_once(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         connection.execute(f"CREATE DATABASE {name}".encode())
     made = shop_of(pg18, name, tmp_path_factory.mktemp("care"))
     made.run(_SHOP)
-    made.back_up()
+    first = made.back_up()
+    wait_until(lambda: now() >= moment_of(first) + timedelta(seconds=1))  # so that what runs now is newer
     yield made
     with pg18.connect() as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -62,7 +62,7 @@ def test_what_a_dry_run_said_is_what_a_prune_does(shop: Shop) -> None:
 
 def test_a_calendar_keeps_the_newest_of_each_day(shop: Shop) -> None:
     (first,) = shop.ids()
-    noon = now().replace(hour=12, minute=0) - DAY
+    noon = moment_of(first).replace(hour=12, minute=0) - DAY
     days = {days: [now() - noon + days * DAY + hours * HOUR for hours in (0, 3)] for days in range(4)}
     newest = [plant(shop.store, first, *ages)[0] for ages in days.values()]
     shop.prune("--retention", "daily=4")
