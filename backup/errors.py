@@ -36,6 +36,7 @@ PgproofError                 1   a bug, or something nobody thought of
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -47,6 +48,9 @@ class PgproofError(Exception):
         message: lower case, no final stop; says what and where. Never a secret.
         detail: what the tool or server said, a few lines at most.
         hint: what to do next.
+
+    Attributes:
+        result: what was done nevertheless, for programs: with --json it stands beside the failure.
     """
 
     exit_code: ClassVar[int] = 1
@@ -57,6 +61,7 @@ class PgproofError(Exception):
         self.message = message
         self.detail = detail
         self.hint = hint
+        self.result: Mapping[str, object] = {}
 
     @property
     def code(self) -> str:

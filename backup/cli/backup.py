@@ -11,6 +11,7 @@ import click
 from backup.bootstrap import make_encoding, make_engine, make_source, make_tolerance, now
 from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
+from backup.cli.output import jsonable
 from backup.cli.places import Place, places
 from backup.cli.progress import progress
 from backup.cli.prune import prune_all
@@ -18,6 +19,7 @@ from backup.cli.targets import target_to_back_up
 from backup.domain.manifest import Manifest, Purpose, Status
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import AfterwardsFailed, BackupSuspect, PgproofError
+from backup.logs import redact
 from backup.workflow.back_up import BackUpChoice, back_up, summary
 from backup.workflow.copies import Copies
 
@@ -57,25 +59,22 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: int) -> None:  # noqa: ARG001 -- as announced
     """Back up the database now, into every store at once, and prune.
 
-    Exit status 0 means that all of it is in the stores, and that they were asked again whether they have it.
+    Exit status 0 means that all of it is in the stores, or in as many of them as are required, and that they were asked
+    again whether they have it.
     """
-    with announced(invocation, "backup") as announcement:
-        made = run_backup(invocation, wait=wait)
-        told_stores = ", ".join(place.store.url for place in made.held_by)
-        announcement.target = made.manifest.target
-        announcement.text = (
-            f"{made.manifest.id} is in {told_stores}: {show_size(made.manifest.stored_bytes)} stored"
-            f" ({show_size(made.manifest.raw_bytes)} dumped) in {show_seconds(made.manifest.duration)}"
-        )
-        announcement.facts["backup"] = summary(made.manifest)
-        announcement.facts["stores"] = [place.store.url for place in made.held_by]
-        try:
+    try:
+        with announced(invocation, "backup") as announcement:
+            made = run_backup(invocation, wait=wait)
+            announcement.target = made.manifest.target
+            announcement.text = told_stored(made)
+            announcement.facts |= {"backup": summary(made.manifest), **made.places}
             _see_to_the_rest(invocation, made, prune=not no_prune)
-        except PgproofError:
-            if not invocation.json:
-                invocation.emit(made.manifest, told(made.manifest))
-            raise
-    invocation.emit(made.manifest, told(made.manifest))
+    except (AfterwardsFailed, BackupSuspect) as error:
+        error.result = {**jsonable(made.manifest), **made.places}
+        if not invocation.json:
+            invocation.emit(made.manifest, told(made.manifest))
+        raise
+    invocation.emit({**jsonable(made.manifest), **made.places}, told(made.manifest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +84,14 @@ class Made:
     manifest: Manifest
     held_by: tuple[Place, ...]
     lost: Mapping[str, PgproofError]
+
+    @property
+    def places(self) -> dict[str, object]:
+        """Where it is and where not, for programs."""
+        return {
+            "stores": [place.store.url for place in self.held_by],
+            "lost": [{"store": url, "reason": redact(error.message)} for url, error in self.lost.items()],
+        }
 
 
 def run_backup(
@@ -127,26 +134,45 @@ def _see_to_the_rest(invocation: Invocation, made: Made, *, prune: bool) -> None
             hint=f"look at it: pgproof show {manifest.id} --against latest; if it is right as it is: pgproof accept"
             f" {manifest.id}. Until then nothing is deleted",
         )
-    wrong = [f"{url} does not have it: {error.message}" for url, error in made.lost.items()]
-    required = invocation.settings.stores_required or len(invocation.stores)
-    enough = len(made.held_by) >= required
-    if prune:
-        failures = prune_all(made.held_by, manifest.target)[1]
-        wrong += [f"not pruned: {error.message}" for error in failures]
-        enough = enough and not failures
-    if not enough:
-        safe = ", ".join(place.store.url for place in made.held_by)
+    failures = prune_all(made.held_by, manifest.target)[1] if prune else []
+    require_enough(invocation, made)
+    if failures:
         raise AfterwardsFailed(
-            f"{manifest.id} is safe in {safe}, but not all is well", detail="\n".join(wrong), hint=_hint(made)
+            f"{manifest.id} is safe in {_where(made)}, but old backups were not deleted: {failures[0].message}",
+            detail="\n".join(error.message for error in failures[1:]) or failures[0].detail,
+            hint=failures[0].hint,
         )
 
 
-def _hint(made: Made) -> str | None:
-    """What to do for the stores that do not have it."""
-    if not made.lost:
-        return None
-    lost = next(iter(made.lost))
-    return f"once that store is well: pgproof copy {made.manifest.id} --to {lost}"
+def require_enough(invocation: Invocation, made: Made) -> None:
+    """See whether as many stores hold a backup as are required, or as were chosen.
+
+    Raises:
+        AfterwardsFailed: they do not; those that do and those that do not are named.
+    """
+    count = len(made.held_by) + len(made.lost)
+    if len(made.held_by) >= min(invocation.settings.stores_required or count, count):
+        return
+    reasons = [f"{url} does not have it: {error.message}" for url, error in made.lost.items()]
+    raise AfterwardsFailed(
+        f"{made.manifest.id} is safe in {_where(made)}, but {reasons[0]}",
+        detail="\n".join(reasons[1:]) or None,
+        hint=f"once that store is well: pgproof copy {made.manifest.id} --to {next(iter(made.lost))}",
+    )
+
+
+def _where(made: Made) -> str:
+    return ", ".join(place.store.url for place in made.held_by)
+
+
+def told_stored(made: Made) -> str:
+    """In one line where it is, and where not."""
+    backup = made.manifest
+    missing = "".join(f"; {url} does not have it: {error.message}" for url, error in made.lost.items())
+    return (
+        f"{backup.id} is in {_where(made)}: {show_size(backup.stored_bytes)} stored"
+        f" ({show_size(backup.raw_bytes)} dumped) in {show_seconds(backup.duration)}{missing}"
+    )
 
 
 def told(backup: Manifest) -> str:

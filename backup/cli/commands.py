@@ -42,6 +42,7 @@ PLUGIN_TABLE = {
     "list": "backup.cli.plugin.list",
     "restore": "backup.cli.plugin.restore",
     "drill": "backup.cli.plugin.drill",
+    "run": "backup.cli.plugin.run",
     "logs": "backup.cli.plugin.logs",
 }
 """Those of `kubectl pgproof`."""

@@ -15,13 +15,18 @@ from backup.cli.targets import stored_target
 from backup.domain.ids import BackupId, parse_reference
 from backup.domain.manifest import Manifest
 from backup.domain.periods import parse_period
+from backup.domain.rules import Rules
 from backup.domain.sizes import show_size
 from backup.errors import NotFound, UsageError
 from backup.logs import log
+from backup.ports import Store
 from backup.settings import StoreSettings
+from backup.settings.kinds import looks_like_url
 from backup.workflow.catalog import Catalog
 from backup.workflow.copy import Copied
 from backup.workflow.copy import copy as copy_backup
+from backup.workflow.marking import hold as hold_backup
+from backup.workflow.prune import prune
 
 
 @command("copy")
@@ -33,7 +38,8 @@ from backup.workflow.copy import copy as copy_backup
     envvar="PGPROOF_COPY_OLDER_THAN",
     help="Instead of BACKUP: all that are older than 30d, 12h or 2w.",
 )
-def copy(invocation: Invocation, *, backup: str | None, to: str | None, older_than: str | None) -> None:
+@option("--hold", "hold", is_flag=True, envvar="PGPROOF_COPY_HOLD", help="Hold it there, whatever retention says.")
+def copy(invocation: Invocation, *, backup: str | None, to: str | None, older_than: str | None, hold: bool) -> None:
     """Copy a backup, or all that are older than some time, into another store, byte for byte.
 
     Each object is hashed on its way. One that was interrupted is taken up again: what is there and whole is left as it
@@ -56,21 +62,47 @@ def copy(invocation: Invocation, *, backup: str | None, to: str | None, older_th
     rules = invocation.settings.rules(destination)
     other = make_store(destination, keep=rules.keep_within)
     total = sum(each.stored_bytes for each in chosen)
+    copied: list[Copied] = []
     with progress("copy", total=total, counts="stored") as tell:
-        copied = [copy_backup(each, source, other, clock=now, progress=tell) for each in chosen]
+        for each in chosen:
+            try:
+                copied.append(copy_backup(each, source, other, clock=now, progress=tell))
+            except NotFound as error:
+                if backup is not None:
+                    raise
+                log.info("passed over", id=each.id, reason=error.message)
+            else:
+                if hold:
+                    hold_backup(each, other, reason=f"copied from {source.url}", clock=now)
+    _warn_of_short_lives(copied, other, rules)
     invocation.emit(
         {"source": source.url, "store": other.url, "copied": [_figures(each) for each in copied]}, _table(copied)
     )
 
 
+def _warn_of_short_lives(copied: Sequence[Copied], other: Store, rules: Rules) -> None:
+    """Say it where the retention of the other store would not keep what was copied: its next prune would delete it."""
+    if not copied:
+        return
+    plan = prune(copied[0].backup.target, other, rules, clock=now, dry_run=True).plan
+    short = [str(run.id) for run in plan.deleted if str(run.id) in {each.backup.id for each in copied}]
+    if short:
+        log.warning(
+            "the retention of that store does not keep what was copied: hold it (--hold), or set another one there",
+            store=other.url,
+            retention=rules.text,
+            ids=", ".join(short[:5]) + (f" and {len(short) - 5} more" if len(short) > 5 else ""),  # noqa: PLR2004 -- as shown
+        )
+
+
 def _destination(invocation: Invocation, to: str) -> StoreSettings:
-    """The store that is meant: one of the settings, or a folder."""
+    """The store that is meant: one of the settings, or any other, with the keys of the environment."""
     settings = invocation.settings
     for name, store in settings.stores.items():
         if to in {name, store.url}:
             return store
-    if to.startswith(("/", "./", "../", "file:///")):
-        return StoreSettings(url=to)
+    if looks_like_url(to):
+        return invocation.other_store(to)
     raise UsageError(f"there is no store {to!r}", hint=_known(invocation))
 
 

@@ -20,7 +20,7 @@ from backup.errors import ConfigurationError, ProofMismatch
 from backup.logs import hide
 from backup.settings.branches import DrillSettings
 from backup.settings.model import passwords
-from backup.workflow.copy import share_findings
+from backup.workflow.copy import share_drill
 from backup.workflow.drill import DrillChoice, mismatch
 from backup.workflow.drill import drill as drill_backup
 
@@ -86,14 +86,12 @@ def drill(
                 proof_seconds=settings.proof.timeout,
                 jobs=settings.restore.jobs,
             )
-            try:
-                with progress("drill", total=found.stored_bytes, counts="stored") as tell:
-                    result = drill_backup(
-                        found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
-                    )
-            finally:
-                others = [each.store for each in places(invocation) if each.store.url != store.url]
-                share_findings(found, store, others)
+            with progress("drill", total=found.stored_bytes, counts="stored") as tell:
+                result = drill_backup(
+                    found, store, make_scratch(settings, on=address), choice, clock=now, progress=tell
+                )
+            others = [each.store for each in places(invocation) if each.store.url != store.url]
+            share_drill(result, found, store, others)
             announcement.text = f"{result.backup} {result.text}{took(result)}"
             announcement.facts["drill"] = figures(result)
             invocation.emit(result, drill_view(result))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from backup.bootstrap import make_store, now
+from backup.bootstrap import now
 from backup.cli.drills import figures, told_drill
+from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
+from backup.cli.places import places
 from backup.cli.targets import named_target
 from backup.domain.sizes import show_seconds, show_size
-from backup.errors import NotFound, PgproofError
+from backup.errors import Interrupted, NotFound, PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.workflow.back_up import summary
@@ -28,22 +30,28 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
     views: list[str | Table] = []
     failures: list[PgproofError] = []
     several = len(invocation.stores) > 1
-    for settings in invocation.stores:
-        store = make_store(settings)
+    for place in places(invocation):
+        store = place.store
         try:
             listings = _listings(invocation, store, every_target=every_target)
+        except Interrupted:
+            raise
         except PgproofError as error:
             if not several:
                 raise
-            log.error("not listed", store=store.url, reason=error.message, detail=error.detail)
+            tell = log.info if isinstance(error, NotFound) else log.error
+            tell("not listed", store=store.url, reason=error.message, detail=error.detail)
             failures.append(error)
             continue
         results.append(_described(store, listings))
         views += [f"{store.url}:"] * several + [backups_table(listings, now())]
-    if results:
-        invocation.emit({"stores": results} if several else results[0], views)
-    if failures:
-        raise failures[0]
+    real = [error for error in failures if not isinstance(error, NotFound)] or failures[:1] * (not results)
+    result = {"stores": results, "failures": [describe(error) for error in real]} if several else results[0]
+    if not (real and invocation.json):
+        invocation.emit(result, views)
+    if real:
+        real[0].result = result
+        raise real[0]
 
 
 def _listings(invocation: Invocation, store: Store, *, every_target: bool) -> list[Listing]:

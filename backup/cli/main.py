@@ -118,7 +118,7 @@ def tell(error: PgproofError, *, json: bool) -> int:
     leave(text)
     if json:
         with suppress(OutputClosed):
-            print_json({"error": describe(error)})
+            print_json({**error.result, "error": describe(error)})
     return error.status
 
 

@@ -9,7 +9,7 @@ from backup.cli.places import places
 from backup.cli.targets import find_backup, stored_target
 from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
-from backup.errors import NotFound, PgproofError
+from backup.errors import Interrupted, NotFound, PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.workflow.catalog import Catalog
@@ -36,6 +36,8 @@ def mark_everywhere(
         except NotFound as error:
             log.debug("not there", store=place.store.url, reason=error.message)
             absent = error
+        except Interrupted:
+            raise
         except PgproofError as error:
             log.error("not marked", store=place.store.url, reason=error.message)
             failures.append(error)

@@ -96,6 +96,15 @@ class Invocation:
         choice = self._flags.get(_STORES)
         return self.settings.store(None if choice is None else str(choice))
 
+    def other_store(self, address: str) -> StoreSettings:
+        """A store at an address that the settings do not name, with what the environment says of its kind.
+
+        Raises:
+            ConfigurationError: it is no address.
+        """
+        flags = {**self._flags, _STORES: address}
+        return read(flags, os.environ, file=self._config, flag_names=self._flag_names).settings.store()
+
     def is_said(self, name: str) -> bool:
         """Whether a flag of this call says a setting."""
         return name in self._flags

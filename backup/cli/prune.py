@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from backup.bootstrap import now
+from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Table
 from backup.cli.places import Place, places
-from backup.cli.targets import stored_target
+from backup.cli.targets import target_of_any
 from backup.domain.sizes import show_size
-from backup.errors import PgproofError
+from backup.errors import Interrupted, PgproofError
 from backup.logs import log
 from backup.workflow.prune import Pruning
 from backup.workflow.prune import prune as prune_store
@@ -26,11 +27,16 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
     never touched.
     """
     chosen = places(invocation)
-    target = stored_target(invocation, chosen[0].store)
+    target = target_of_any(invocation, chosen)
     prunings, failures = prune_all(chosen, target, dry_run=dry_run)
-    if prunings or not failures:
-        invocation.emit({"prunings": [prune_figures(each) for each in prunings]}, list(prune_views(prunings)))
+    result = {
+        "prunings": [prune_figures(each) for each in prunings],
+        "failures": [describe(error) for error in failures],
+    }
+    if not (failures and invocation.json):
+        invocation.emit(result, list(prune_views(prunings)))
     if failures:
+        failures[0].result = result
         raise failures[0]
 
 
@@ -43,6 +49,8 @@ def prune_all(
     for place in chosen:
         try:
             done = prune_store(target, place.store, place.rules, clock=now, dry_run=dry_run)
+        except Interrupted:
+            raise
         except PgproofError as error:
             log.error("not pruned", store=place.store.url, reason=error.message, detail=error.detail)
             failures.append(error)

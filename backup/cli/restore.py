@@ -11,7 +11,7 @@ import click
 
 from backup.bootstrap import make_restorer, now
 from backup.cli.announcing import Announcement, announced
-from backup.cli.backup import run_backup, told
+from backup.cli.backup import require_enough, run_backup, told
 from backup.cli.options import Invocation, command
 from backup.cli.output import Fields, View, jsonable
 from backup.cli.progress import progress
@@ -85,17 +85,18 @@ def _restore(
     if wanted.replace and settings.restore.proof:
         refuse_unproven(found)
     restorer = make_restorer(settings, address=target_url)
-    replaced = ""
-    if wanted.dry_run or wanted.in_place or wanted.replace:
+    if wanted.dry_run:
         plan = plan_restore(found, store, restorer, choice)
-        if wanted.dry_run:
-            told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
-            return plan, [_planned(found, plan), told_steps]
-        _confirmed(plan.database, wanted.confirm)
-        replaced = _beside(plan.database, "replaced", moment)
-        if not wanted.no_safety_backup:
-            _make_safe(invocation, found, target_url)
+        told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
+        return plan, [_planned(found, plan), told_steps]
+    replaced = ""
     with shielded(found, store, clock=now):
+        if wanted.in_place or wanted.replace:
+            plan = plan_restore(found, store, restorer, choice)
+            _confirmed(plan.database, wanted.confirm)
+            replaced = _beside(plan.database, "replaced", moment)
+            if not wanted.no_safety_backup:
+                _make_safe(invocation, found, target_url)
         return _carry_out(invocation, (found, store), restorer, choice, replaced, announcement)
 
 
@@ -171,8 +172,9 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
             "no safety backup can be made of a database that the settings do not name",
             hint="make it the configured database, or give --no-safety-backup",
         )
-    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id}).manifest
-    log.info("safety backup made", id=made.id, told=told(made))
+    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
+    require_enough(invocation, made)
+    log.info("safety backup made", id=made.manifest.id, told=told(made.manifest))
 
 
 def _planned(backup: Manifest, plan: RestorePlan) -> Fields:

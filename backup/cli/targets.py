@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from backup.bootstrap import make_address, make_source, make_store
+from backup.bootstrap import make_address, make_source
 from backup.cli.options import Invocation
+from backup.cli.places import Place, places
 from backup.domain.ids import BackupId, parse_reference, target_of_database
 from backup.domain.manifest import Manifest
 from backup.errors import AccessDenied, IntegrityFailed, NotFound, PgproofError, StoreUnreachable, UsageError
@@ -53,6 +55,21 @@ def stored_target(invocation: Invocation, store: Store) -> str:
     )
 
 
+def target_of_any(invocation: Invocation, chosen: Sequence[Place]) -> str:
+    """The target whose backups are meant, where one of several stores knows it.
+
+    Raises:
+        PgproofError: as `stored_target` of the first.
+    """
+    failures: list[PgproofError] = []
+    for place in chosen:
+        try:
+            return stored_target(invocation, place.store)
+        except (NotFound, StoreUnreachable, AccessDenied) as error:
+            failures.append(error)
+    raise failures[0]
+
+
 def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store]:
     """The backup that a user means by BACKUP, and the store it is in.
 
@@ -65,12 +82,13 @@ def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store
     meant = parse_reference(reference)
     found: list[tuple[Manifest, Store]] = []
     failures: list[PgproofError] = []
-    for settings in invocation.stores:
-        store = make_store(settings)
+    chosen = places(invocation)
+    for place in chosen:
+        store = place.store
         try:
             found.append((Catalog(store).find(stored_target(invocation, store), meant), store))
         except (NotFound, IntegrityFailed, StoreUnreachable, AccessDenied) as error:
-            if len(invocation.stores) == 1:
+            if len(chosen) == 1:
                 raise
             tell = log.debug if isinstance(error, NotFound) else log.warning
             tell("no backup from this store", store=store.url, reason=error.message)

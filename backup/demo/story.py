@@ -32,7 +32,7 @@ from backup.stores.s3 import S3Store
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog, Listing
 from backup.workflow.copies import Copies
-from backup.workflow.copy import share_findings
+from backup.workflow.copy import share_drill
 from backup.workflow.drill import DrillChoice, drill, mismatch
 from backup.workflow.prune import Pruning, prune
 from backup.workflow.restore import restore
@@ -278,7 +278,7 @@ def _drill(settings: Settings, stores: Sequence[Store]) -> Drill:
     backup = Catalog(store).find(_target(), Latest())
     choice = DrillChoice(database=RESTORED, jobs=settings.restore.jobs)
     result = drill(backup, store, bootstrap.make_scratch(settings), choice, clock=bootstrap.now)
-    share_findings(backup, store, others)
+    share_drill(result, backup, store, others)
     if not result.proven:
         raise mismatch(result)
     return result

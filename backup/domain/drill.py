@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -98,6 +98,12 @@ class Drill:
     def from_json(cls, data: bytes, *, where: str) -> Drill:
         """Read what `to_json` wrote. Raises IntegrityFailed where it cannot be read; `where` says which, for people."""
         return read_document(data, _ADAPTER, newest=FORMAT, what=f"the drill {where}")
+
+
+def key_of(drill: Drill) -> str:
+    """The key of its result: one that no other drill has, to the microsecond, for two may be under way at a time."""
+    name = f"{drill.time.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+    return f"{drill.target}/{drill.backup}/{FOLDER}/{name}.json"
 
 
 def prove(drills: Sequence[Drill]) -> bool:

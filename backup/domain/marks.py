@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from backup.domain.documents import read_document
 from backup.domain.drill import FOLDER as DRILLS
+from backup.domain.ids import BackupId
 from backup.domain.manifest import MANIFEST_NAME
 
 FORMAT = 1
@@ -31,6 +32,9 @@ _OURS = re.compile(
     rf"{re.escape(MANIFEST_NAME)}|{HOLD}|{ACCEPTED}|{FAILED}|{CLAIM}[0-9a-f]+|(?:{DRILLS}|{SHIELDS})/[^/]+\.json"
     r"|(?:dump|schema|data|globals|proof)\.[A-Za-z0-9._-]+\.\d{3,}"
 )
+
+
+_IN_THE_MAKING = re.compile(r"\.partial-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +77,17 @@ def is_ours(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
+def is_in_the_making(name: str) -> bool:
+    """Whether a directory calls so a file that it has not finished."""
+    return _IN_THE_MAKING.fullmatch(name) is not None
+
+
 def is_lasting(key: str) -> bool:
-    """Whether an object is part of a backup or of what was found out about it, and no passing mark."""
-    name = key.rpartition("/")[2]
-    return not (name in {HOLD, FAILED, LEASE} or name.startswith(CLAIM) or f"/{SHIELDS}/" in key)
+    """Whether an object is part of a backup or of what was found out about it, and no passing mark or probe."""
+    _target, _, rest = key.partition("/")
+    backup_id, _, name = rest.partition("/")
+    passing = name in {HOLD, FAILED} or name.startswith((CLAIM, f"{SHIELDS}/"))
+    return BackupId.parse(backup_id) is not None and is_ours(name) and not passing
 
 
 _ADAPTER = TypeAdapter(Mark)

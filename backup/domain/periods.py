@@ -32,6 +32,13 @@ def parse_period(text: str) -> timedelta:
     raise UsageError(f"{text!r} is not a length of time", hint="give one such as 90d, 12h, 2w or 1h30m")
 
 
+def write_period(length: timedelta) -> str:
+    """A length of time of whole seconds in the largest unit that writes it exactly, as `parse_period` reads it."""
+    seconds = int(length.total_seconds())
+    unit = next(unit for unit in ("w", "d", "h", "m", "s") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
 def parse_since(text: str, *, now: datetime) -> datetime:
     """The beginning of a period that ends `now`: its length, or a time.
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from backup.domain.ids import BackupId
+from backup.domain.manifest import Manifest, Status
 from backup.domain.rules import CALENDAR, Rules, Slot
 
 SETTLED = timedelta(days=1)
@@ -27,6 +28,13 @@ class Standing(StrEnum):
     DEGRADED = "degraded"
     SAFETY = "safety"
     UNREADABLE = "unreadable"
+
+
+def standing_of(backup: Manifest, *, accepted: bool) -> Standing:
+    """What a backup is worth, by its manifest and whether somebody has accepted it."""
+    if backup.purpose == "safety":
+        return Standing.SAFETY
+    return Standing.COMPLETE if accepted and backup.status is Status.SUSPECT else Standing(backup.status.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +139,14 @@ def _stop(ordered: Sequence[StoredRun], rules: Rules, now: datetime, standing_of
         return "retention is off"
     if not ordered:
         return "there is no backup"
-    newest = ordered[0]
-    if newest.id.started > now:
-        return f"the clock went backwards: {newest.id} lies ahead"
-    if not newest.finished:
-        return f"the newest run, {newest.id}, {'failed' if newest.failed else 'has not come to its end'}"
+    if ordered[0].id.started > now:
+        return f"the clock went backwards: {ordered[0].id} lies ahead"
     for run in ordered:
-        if run.finished:
-            standing = standing_of(run)
-            if standing is not Standing.SAFETY:
-                return "" if standing is Standing.COMPLETE else f"the newest backup, {run.id}, is {standing}"
+        if not run.finished:
+            return f"the newest run, {run.id}, {'failed' if run.failed else 'has not come to its end'}"
+        standing = standing_of(run)
+        if standing is not Standing.SAFETY:
+            return "" if standing is Standing.COMPLETE else f"the newest backup, {run.id}, is {standing}"
     return "there is no complete backup"
 
 
@@ -160,7 +166,7 @@ def _floors(
 ) -> Iterator[tuple[StoredRun, str]]:
     """What is kept whatever the rules say."""
     yield next(iter(complete)), "the newest complete one"
-    proven = (run for run in backups if run.drilled and is_proven(run))
+    proven = (run for run in backups if run.drilled and complete.has(run) and is_proven(run))
     for number, run in zip(range(rules.min_proven), proven, strict=False):
         yield run, f"proven {number + 1}"
     for run in backups:
@@ -224,8 +230,8 @@ def _sweep(run: StoredRun, *, newest: BackupId | None, now: datetime, stopped: s
     what = "failed" if run.failed else "has no manifest"
     if stopped:
         return Decision(run=run, keep=True, reason=stopped)
-    if run.held or run.shielded:
-        return Decision(run=run, keep=True, reason="held" if run.held else "being read")
+    if run.shielded:
+        return Decision(run=run, keep=True, reason="being copied")
     if newest is None or run.id > newest:
         return Decision(run=run, keep=True, reason=f"{what}, and no newer backup is there")
     if now - run.youngest < SETTLED:

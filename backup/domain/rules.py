@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from backup.domain.periods import parse_period, show_period
+from backup.domain.periods import parse_period, write_period
 from backup.errors import UsageError
 
 OFF = "off"
 """The word for rules that delete nothing."""
 
+_LONGEST = timedelta(days=36_525)
 Slot = tuple[object, ...]
 """A calendar period: backups with equal ones lie in the same."""
 
@@ -67,7 +68,7 @@ class Rules:
         """As it could be written."""
         if self.off:
             return OFF
-        within = {"keep-within": show_period(self.keep_within).replace(" ", "")} if self.keep_within else {}
+        within = {"keep-within": write_period(self.keep_within)} if self.keep_within else {}
         counts = {name: getattr(self, name) for name in CALENDAR}
         counted = {name: count for name, count in {"keep-last": self.keep_last, **counts}.items() if count}
         zone = {} if self.timezone is UTC else {"timezone": str(self.timezone)}
@@ -100,8 +101,11 @@ def parse_rules(said: Mapping[str, object]) -> Rules:
     counts: dict[str, Any] = {_COUNTS[name]: _count(name, value) for name, value in values.items() if name in _COUNTS}
     within = values.get("keep-within")
     keeps = within is not None or any(count for name, count in counts.items() if name != "min_proven")
+    length = parse_period(str(within)) if within is not None else None if keeps else DEFAULT.keep_within
+    if length and length > _LONGEST:
+        raise UsageError(f"keep-within={within} is longer than a hundred years", hint=f"{OFF} keeps everything")
     return Rules(
-        keep_within=parse_period(str(within)) if within is not None else None if keeps else DEFAULT.keep_within,
+        keep_within=length,
         timezone=_zone(str(values["timezone"])) if "timezone" in values else UTC,
         **counts,
     )

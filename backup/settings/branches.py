@@ -152,6 +152,11 @@ class StoreSettings(Section):
         """What the keys in the bucket begin with, without a slash at either end; may be empty."""
         return self.url.removeprefix("s3://").partition("/")[2].strip("/")
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where it is, so that two that are the same are equal."""
+        return (self.endpoint, self.bucket, self.prefix) if self.is_s3 else (os.path.abspath(self.directory),)  # noqa: PTH100 -- normalised, and nothing is asked of the disk
+
     @model_validator(mode="after")
     def _fits(self) -> StoreSettings:
         if (self.access_key is None) != (self.secret_key is None):

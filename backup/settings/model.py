@@ -145,9 +145,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _stores_fit(self) -> Settings:
-        if self.stores_required and self.stores_required > max(len(self.stores), 1):
-            raise ValueError(f"stores_required is {self.stores_required}, but there are {len(self.stores)} stores")
+        seen: dict[tuple[object, ...], str] = {}
         for name, store in self.stores.items():
+            if store.place in seen:
+                raise ValueError(f"stores.{name} is the same place as stores.{seen[store.place]}")
+            seen[store.place] = name
             if store.lock != "off" and not self.rules(store).keep_within:
                 raise ValueError(f"stores.{name}: a lock lasts as long as keep-within says, and no rule says it")
         return self

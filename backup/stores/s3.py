@@ -107,6 +107,7 @@ class S3Store:
             patience=self._patience,
             headers=lock.headers(datetime.now(UTC)) if lock else {},
             new=new,
+            remove=partial(self.delete, key),
         )
 
         def ask_again(written: Written) -> StoredObject:

@@ -41,9 +41,11 @@ def listed(client: Minio, bucket: str, prefix: str) -> Iterator[Listed]:
         for child in page:
             if _name(child) == "Contents":
                 yield _listed(child, decoded=decoded)
-        token = values.get("NextContinuationToken")
-        if values.get("IsTruncated") != "true" or not token or token == query.get("continuation-token"):
+        if values.get("IsTruncated") != "true":
             return
+        token = values.get("NextContinuationToken")
+        if not token or token == query.get("continuation-token"):
+            raise ParseError("the list goes on, and does not say where")
         query["continuation-token"] = token
 
 

@@ -102,9 +102,6 @@ class _Calls:
             raise
         return (found.metadata or {}).get(_MARK, "")
 
-    def delete(self) -> None:
-        self._client.remove_object(self._bucket, self._name)
-
 
 def all_unfinished(client: Minio, bucket: str, prefix: str) -> Iterator[ListedUpload]:
     """The uploads of a bucket under a prefix that are neither completed nor aborted."""
@@ -139,7 +136,9 @@ class Upload:
         patience: Patience,
         headers: Mapping[str, str],
         new: bool,
+        remove: Callable[[], None],
     ) -> None:
+        self._remove = remove
         self._calls = _Calls(client, address.bucket, name, headers)
         self._new = new
         self._address = address
@@ -285,9 +284,10 @@ class Upload:
             if in_parts:
                 self._abort()
             if self._calls.mark() == self._mark:
-                self._calls.delete()
-        except Foreign as left:
-            reason = translate(left, self._address, self._key).message
+                self._remove()
+        except (*Foreign, PgproofError) as left:
+            ours = left if isinstance(left, PgproofError) else translate(left, self._address, self._key)
+            reason = ours.message
             if isinstance(error, PgproofError):
                 advice = (
                     f"something of {self._key} may be left, as it could not be removed ({reason}); "

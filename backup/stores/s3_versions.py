@@ -15,6 +15,7 @@ from minio import Minio
 from minio.error import S3Error
 
 from backup.errors import AccessDenied, ObjectLocked
+from backup.logs import log
 from backup.stores.addresses import S3Address
 from backup.stores.s3_errors import translate, translated
 
@@ -65,6 +66,12 @@ class Versions:
                 if error.code not in _UNKNOWN:
                     raise translate(error, self._address, None) from error
                 status = "Off"
+                if error.code == "AccessDenied":
+                    log.info(
+                        "whether this bucket keeps versions is not known; if so, what is deleted is only hidden",
+                        store=self._address.url,
+                        hint="s3:GetBucketVersioning tells",
+                    )
             self._kept = status in {"Enabled", "Suspended"}
         return self._kept
 

@@ -20,7 +20,7 @@ from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part
 from backup.domain.marks import FAILED, HOLD, Mark
 from backup.domain.proof import Proof
 from backup.errors import ConfigurationError, LockHeld, PartUnavailable, PgproofError
-from backup.logs import log, redact
+from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
 from backup.stream.readers import ByteReader, BytesReader
@@ -32,7 +32,7 @@ from backup.workflow.guard import suspicion
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
 
-_POLL = 1.0
+_POLL = 5.0
 """Seconds between two looks whether another run has ended."""
 
 
@@ -258,11 +258,15 @@ class _Upload:
 
 
 def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetime) -> None:
-    """Leave a note in the folder of a run that failed, so that nothing is pruned after it."""
-    told = error if isinstance(error, PgproofError) else PgproofError(type(error).__name__)
-    mark = Mark(time=moment, text=redact(told.message), host=host(), exit_code=told.status)
+    """Leave a note in the folder of a run that failed, so that nothing is pruned after it.
+
+    It says of which kind the failure is and no more: in plain text, messages may name tables.
+    """
+    told = error if isinstance(error, PgproofError) else PgproofError("a bug")
+    kind = told.code.replace("_", " ") if isinstance(error, PgproofError) else "a bug"
+    mark = Mark(time=moment, text=kind, host=host(), exit_code=told.status)
     with undisturbed():
-        for copy in copies.left:
+        for copy in copies.answering:
             try:
                 write_mark(copy.store, f"{folder}/{FAILED}", mark)
             except PgproofError as failure:

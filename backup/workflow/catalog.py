@@ -9,9 +9,10 @@ from functools import partial
 
 from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill, prove
 from backup.domain.ids import AtOrBefore, BackupId, Latest, LatestProven, Reference
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role, Status
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
 from backup.domain.marks import ACCEPTED, FAILED, HOLD, MARK_LIMIT, Mark
 from backup.domain.proof import PROOF_LIMIT, Proof
+from backup.domain.retention import Standing, standing_of
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
 from backup.ports import Store
@@ -44,9 +45,8 @@ class Listing:
         return next(reversed(self.drills.get(backup.id, ())), None)
 
     def is_complete(self, backup: Manifest) -> bool:
-        """Whether it is complete, or was suspect and then accepted."""
-        suspect = backup.status is Status.SUSPECT and backup.id in self.accepted
-        return backup.status is Status.COMPLETE or suspect
+        """Whether it is complete, or was suspect and then accepted; what a restore saved is not."""
+        return standing_of(backup, accepted=backup.id in self.accepted) is Standing.COMPLETE
 
     def standing(self, backup: Manifest) -> str:
         """Its status in words for people, with what else sets it apart."""
@@ -140,6 +140,8 @@ class Catalog:
         for key in [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]:
             try:
                 found.append(self._read_drill(key))
+            except ObjectMissing:
+                continue  # deleted by somebody since it was listed
             except IntegrityFailed as error:
                 log.warning("passed over", object=key, reason=error.message)
         return tuple(sorted(found, key=lambda drill: drill.time))
@@ -197,7 +199,7 @@ class Catalog:
     def open_part(self, backup: Manifest, part: Part) -> AbstractContextManager[StoredStream]:
         """The stored bytes of a part, checked."""
         volumes = [WrittenVolume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in part.volumes]
-        return StoredStream(volumes, partial(_open, self.store, f"{backup.target}/{backup.id}/"))
+        return StoredStream(volumes, partial(open_beside, self.store, f"{backup.target}/{backup.id}/"))
 
     def _keys(self, prefix: str) -> Iterator[str]:
         return (stored.key for stored in self.store.list(prefix))
@@ -233,7 +235,8 @@ def decode_part(part: Part, stored: ByteReader) -> ByteReader:
     return decoded(stored, name=part.name, compression=part.compression, raw_bytes=part.raw_bytes)
 
 
-def _open(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteReader]:
+def open_beside(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteReader]:
+    """An object by its name in the folder of a run."""
     return store.open(prefix + name)
 
 
@@ -249,7 +252,7 @@ def _is_drill(key: str) -> bool:
 
 def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, listing: Listing) -> bool:
     """Whether it may be the one; what a restore saved, and what is not complete, is meant by its id alone."""
-    if backup.purpose == "safety" or not listing.is_complete(backup):
+    if not listing.is_complete(backup):
         return False
     if isinstance(reference, LatestProven):
         return listing.is_proven(backup)

@@ -14,7 +14,7 @@ from functools import partial
 
 from backup.domain.ids import BackupId
 from backup.domain.marks import CLAIM
-from backup.errors import PgproofError
+from backup.errors import IntegrityFailed, PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.signals import undisturbed
@@ -25,6 +25,8 @@ _PATIENCE = 5.0
 """Seconds to wait for others to take back their claim. A guess: they do so as soon as they have seen ours."""
 
 _POLL = 0.1
+_MOST = 50
+"""Runs in the same second. A guess: far more than there are databases behind one target."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def claimed_id(copies: Copies, target: str, wanted: BackupId) -> Iterator[Backup
         wanted: the id of the second in which it started.
     """
     mark = f"{CLAIM}{secrets.token_hex(8)}"
-    while True:
+    for _ in range(_MOST):
         prefix = f"{target}/{wanted}/"
         asked = [copy.store for copy in copies.left]
         try:
@@ -54,6 +56,7 @@ def claimed_id(copies: Copies, target: str, wanted: BackupId) -> Iterator[Backup
                 for store in asked:  # also one that was left behind meanwhile: it may only be full
                     _take_back(store, prefix + mark)
         wanted = wanted.next()
+    raise IntegrityFailed(f"{_MOST} ids of {target} are taken in {copies.urls}", hint="is a store named twice?")
 
 
 def _is_ours(copy: Copy, *, prefix: str, mark: str) -> bool:

@@ -6,12 +6,12 @@ Owns what each of them was given, so that it can be asked again or taken back. M
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
 from backup.domain.manifest import MANIFEST_NAME
-from backup.errors import IntegrityFailed, Interrupted, LockHeld, ObjectExists, PgproofError
+from backup.errors import IntegrityFailed, Interrupted, LockHeld, ObjectExists, PgproofError, StoreUnreachable
 from backup.logs import log
 from backup.ports import Store
 from backup.signals import undisturbed
@@ -56,7 +56,7 @@ class Copy:
         try:
             self.put(key, BytesReader(manifest), new=True)
         except ObjectExists as error:
-            del self._sent[key]  # it is not ours to take back
+            self._sent.clear()  # the other run's manifest names the same objects: nothing here is ours to take back
             error.hint = "another run took the same id; run it again"
             raise
 
@@ -92,6 +92,11 @@ class Copies:
     def lost(self) -> tuple[Copy, ...]:
         """Those that did, each with its error."""
         return tuple(copy for copy in self._all if copy.error is not None)
+
+    @property
+    def answering(self) -> tuple[Copy, ...]:
+        """Those that are left, and those that failed but may answer."""
+        return tuple(copy for copy in self._all if not isinstance(copy.error, StoreUnreachable))
 
     @property
     def urls(self) -> str:
@@ -139,12 +144,7 @@ class Copies:
 
     def _lose(self, copy: Copy, error: PgproofError) -> None:
         copy.error = error
+        copy.take_back()
         if not self.left:
             raise error
         log.error("this store is left behind", store=copy.store.url, reason=error.message, detail=error.detail)
-        copy.take_back()
-
-
-def held_by(copies: Sequence[Copy]) -> str:
-    """Their addresses, for people."""
-    return ", ".join(copy.store.url for copy in copies)

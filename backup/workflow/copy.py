@@ -7,19 +7,21 @@ up again: what is there and whole by its SHA-256 is left as it is. A hold is not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from backup.domain.drill import FOLDER as DRILLS
+from backup.domain.drill import Drill, key_of
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Volume
 from backup.domain.marks import ACCEPTED
-from backup.errors import IntegrityFailed, ObjectExists, ObjectMissing, PgproofError
+from backup.errors import IntegrityFailed, Interrupted, ObjectExists, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Store
-from backup.stream.readers import ByteReader, BytesReader, Counted, Hashed, drain, read_exactly
+from backup.stream.readers import BytesReader, Counted, Hashed, drain, read_exactly
 from backup.stream.volumes import Progress, StoredStream, WrittenVolume, no_progress
-from backup.workflow.lease import shielded
+from backup.workflow.catalog import open_beside
+from backup.workflow.lease import marked_in_use, shielded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ def copy(backup: Manifest, source: Store, to: Store, *, clock: Clock, progress: 
         PgproofError: a store does not answer or refuses us; what is copied by then stays, for the next time.
     """
     run = _Copying(backup, source, to, progress)
-    with shielded(backup, source, clock=clock):
+    with shielded(backup, source, clock=clock), marked_in_use(backup, to, text="being copied", clock=clock):
         manifest = run.manifest()
         if run.is_done(manifest):
             log.info("copied before", id=backup.id, store=to.url)
@@ -52,18 +54,23 @@ def copy(backup: Manifest, source: Store, to: Store, *, clock: Clock, progress: 
     return Copied(backup=backup, store=to.url, sent=run.sent, found=run.found)
 
 
-def share_findings(backup: Manifest, source: Store, others: Iterable[Store]) -> None:
-    """Given a backup that was drilled, let other stores that have the very same one know what was found out.
+def share_drill(drill: Drill, backup: Manifest, source: Store, others: Iterable[Store]) -> None:
+    """Given what a drill found out of a backup's content, let other stores know that have the very same backup.
 
-    Never raises for what a store cannot do: that is told, and no more.
+    One that could not be restored says something of the bytes in one store alone, and is not shared. Nothing is raised
+    for what a store cannot do: that is told, and no more.
     """
+    if drill.verdict not in {"proven", "differs"}:
+        return
     for to in others:
         run = _Copying(backup, source, to, no_progress)
         try:
             if _content(to, run.key) == run.manifest():
-                run.carry_findings()
-        except ObjectMissing:
+                to.put(key_of(drill), BytesReader(drill.to_json()), new=True)
+        except (ObjectMissing, ObjectExists):
             continue
+        except Interrupted:
+            raise
         except PgproofError as error:
             log.warning("another store does not know of the drill", store=to.url, reason=error.message)
 
@@ -108,7 +115,7 @@ class _Copying:
                 self._count_found(volume)
                 continue
             written = WrittenVolume(name=volume.name, bytes=volume.bytes, sha256=volume.sha256)
-            with StoredStream([written], partial(_open, self._source, self._prefix)) as stream:
+            with StoredStream([written], partial(open_beside, self._source, self._prefix)) as stream:
                 stored = self._to.put(self._prefix + volume.name, Counted(stream, self._tell))
             if stored.bytes != volume.bytes:
                 raise IntegrityFailed(f"{self._to.url} has {stored.bytes} bytes of {stored.key}, not {volume.bytes}")
@@ -156,7 +163,3 @@ class _Copying:
 def _content(store: Store, key: str) -> bytes:
     with store.open(key) as reader:
         return read_exactly(reader, MANIFEST_LIMIT)
-
-
-def _open(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteReader]:
-    return store.open(prefix + name)

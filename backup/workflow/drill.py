@@ -11,11 +11,10 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 
 from backup import __version__
 from backup.domain.comparison import Comparison, compare
-from backup.domain.drill import FOLDER, MOST_DIFFERENCES, CheckResult, Drill, Verdict
+from backup.domain.drill import MOST_DIFFERENCES, CheckResult, Drill, Verdict, key_of
 from backup.domain.manifest import Manifest
 from backup.domain.proof import ROWS, Proof
 from backup.errors import IntegrityFailed, ProofMismatch, RestoreFailed
@@ -200,14 +199,9 @@ class _Run:
             error=error,
             pgproof=__version__,
         )
-        key = self._key()
+        key = key_of(self._outcome)
         self._store.put(key, BytesReader(self._outcome.to_json()))
         log.info("drill ended", verdict=verdict, told=text, object=key)
-
-    def _key(self) -> str:
-        """A name that no other drill has: to the microsecond, for another may be under way at this very moment."""
-        name = f"{self._begun.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-        return f"{self._backup.target}/{self._backup.id}/{FOLDER}/{name}.json"
 
 
 def mismatch(result: Drill) -> ProofMismatch:

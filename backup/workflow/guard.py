@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from backup.domain.guard import BASELINE, FEWEST, Measure, Suspicion, Tolerance, suspect
-from backup.domain.manifest import Manifest, Role, Status
+from backup.domain.manifest import Manifest, Role
 from backup.domain.marks import ACCEPTED
 from backup.domain.proof import Proof
-from backup.errors import IntegrityFailed, ObjectMissing, PgproofError
+from backup.domain.retention import Standing, standing_of
+from backup.errors import IntegrityFailed, Interrupted, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Store
 from backup.workflow.catalog import Catalog
@@ -34,6 +35,8 @@ def suspicion(
     for store in stores:
         try:
             before = list(_baseline(new, store, clock))
+        except Interrupted:
+            raise
         except PgproofError as error:
             log.warning("the guard could not look at earlier backups", store=store.url, reason=error.message)
             continue
@@ -59,7 +62,7 @@ def _baseline(new: Manifest, store: Store, clock: Clock) -> Iterator[Measure]:
         except (IntegrityFailed, ObjectMissing):
             continue  # list and verify tell of it
         accepted = ACCEPTED in folder.objects
-        if _is_like(backup, new) and (backup.status is Status.COMPLETE or accepted):
+        if _is_like(backup, new) and standing_of(backup, accepted=accepted) is Standing.COMPLETE:
             count += 1
             yield _measure(backup, _proof_of(backup, catalog), accepted=accepted)
 
@@ -75,8 +78,7 @@ def _proof_of(backup: Manifest, catalog: Catalog) -> Proof | None:
 
 def _is_like(backup: Manifest, new: Manifest) -> bool:
     """Whether the two can be compared: made in the same way, with filters or without."""
-    same = backup.tool.engine == new.tool.engine and backup.filtered == new.filtered
-    return same and backup.purpose == "backup"
+    return backup.tool.engine == new.tool.engine and backup.filtered == new.filtered
 
 
 def _measure(backup: Manifest, proof: Proof | None, *, accepted: bool = False) -> Measure:

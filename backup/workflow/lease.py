@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
-from backup.domain.manifest import Manifest
+from backup.domain.manifest import MANIFEST_NAME, Manifest
 from backup.domain.marks import LEASE, SHIELDS, Mark
-from backup.errors import IntegrityFailed, LockHeld, ObjectExists, ObjectMissing, PgproofError
+from backup.errors import IntegrityFailed, Interrupted, LockHeld, NotFound, ObjectExists, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Clock, Store
 from backup.signals import undisturbed
@@ -62,35 +62,68 @@ def leased(copies: Copies, target: str, *, source: str, clock: Clock, lifetime: 
 
     try:
         copies.each(take)
-        with _renewed([(store, key) for store in taken], mark, lifetime):
+        with _renewed([(store, key) for store in taken], mark, lifetime, but=lambda store: _is_lost(copies, store)):
             yield
     finally:
         with undisturbed():
-            for store in taken:
+            for store in sorted(taken, key=lambda store: _is_lost(copies, store)):  # a dead one may take its time
                 _let_go(store, key, token)
 
 
 @contextmanager
 def shielded(backup: Manifest, store: Store, *, clock: Clock, lifetime: timedelta = LIFETIME) -> Iterator[None]:
-    """Keep a backup from being pruned as long as the context lasts. Where we may not write, only a warning is left."""
+    """Keep a backup from being pruned as long as the context lasts. Where we may not write, only a word is left.
+
+    Raises:
+        NotFound: it was pruned before that.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(marked_in_use(backup, store, text="being read", clock=clock, lifetime=lifetime))
+        except Interrupted:
+            raise
+        except PgproofError as error:
+            log.info("nothing keeps this backup from being pruned meanwhile", id=backup.id, reason=error.message)
+        _require_manifest(backup, store)
+        yield
+
+
+@contextmanager
+def marked_in_use(
+    backup: Manifest, store: Store, *, text: str, clock: Clock, lifetime: timedelta = LIFETIME
+) -> Iterator[None]:
+    """Let no prune touch what there is of a backup, whole or not, as long as the context lasts.
+
+    Raises:
+        PgproofError: the mark could not be written.
+    """
     key = f"{backup.target}/{backup.id}/{SHIELDS}/{secrets.token_hex(8)}.json"
     started = clock()
 
     def mark() -> Mark:
-        return Mark(time=started, text="being read", host=host(), until=clock() + lifetime)
+        return Mark(time=started, text=text, host=host(), until=clock() + lifetime)
 
-    try:
-        write_mark(store, key, mark())
-    except PgproofError as error:
-        log.info("nothing keeps this backup from being pruned meanwhile", id=backup.id, reason=error.message)
-        yield
-        return
+    write_mark(store, key, mark())
     try:
         with _renewed([(store, key)], mark, lifetime):
             yield
     finally:
         with undisturbed():
             _delete(store, key)
+
+
+def _require_manifest(backup: Manifest, store: Store) -> None:
+    """See whether a backup is still there, now that it is shielded."""
+    try:
+        store.stat(f"{backup.target}/{backup.id}/{MANIFEST_NAME}")
+    except ObjectMissing as error:
+        raise NotFound(
+            f"{backup.id} was deleted from {store.url} this moment", hint="pgproof list shows what there is"
+        ) from error
+
+
+def _is_lost(copies: Copies, store: Store) -> bool:
+    return any(copy.store is store for copy in copies.lost)
 
 
 def _take(store: Store, key: str, target: str, mark: Make, *, source: str, clock: Clock) -> None:
@@ -146,14 +179,22 @@ def _delete(store: Store, key: str) -> None:
 
 
 @contextmanager
-def _renewed(places: Sequence[tuple[Store, str]], mark: Make, lifetime: timedelta) -> Iterator[None]:
-    """Renew marks from time to time, on a thread of our own."""
+def _renewed(
+    places: Sequence[tuple[Store, str]],
+    mark: Make,
+    lifetime: timedelta,
+    *,
+    but: Callable[[Store], bool] = lambda _: False,
+) -> Iterator[None]:
+    """Renew marks from time to time, on a thread of our own; not in stores for which `but` says so."""
     ended = threading.Event()
     pause = lifetime.total_seconds() / _RENEWALS
 
     def renew() -> None:
         while not ended.wait(pause):
             for store, key in places:
+                if but(store):
+                    continue
                 try:
                     write_mark(store, key, mark())
                 except PgproofError as error:

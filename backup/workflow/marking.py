@@ -5,7 +5,7 @@ Nothing that is stored is rewritten; a mark is an object of its own.
 
 from __future__ import annotations
 
-from backup.domain.manifest import Manifest, Status
+from backup.domain.manifest import MANIFEST_NAME, Manifest, Status
 from backup.domain.marks import ACCEPTED, HOLD, Mark
 from backup.errors import NotFound, ObjectMissing, UsageError
 from backup.logs import log
@@ -14,8 +14,17 @@ from backup.workflow.runs import host, write_mark
 
 
 def hold(backup: Manifest, store: Store, *, reason: str, clock: Clock) -> None:
-    """Given a backup, keep it until it is released. To hold it again changes only the reason."""
+    """Given a backup, keep it until it is released. To hold it again changes only the reason.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
     write_mark(store, _key(backup, HOLD), Mark(time=clock(), text=reason, host=host()))
+    try:
+        store.stat(_key(backup, MANIFEST_NAME))
+    except ObjectMissing as error:
+        store.delete(_key(backup, HOLD))
+        raise NotFound(f"{backup.id} was deleted from {store.url} this moment") from error
     log.info("held", id=backup.id, store=store.url, reason=reason or None)
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from backup.domain.drill import prove
-from backup.domain.manifest import Status
-from backup.domain.marks import ACCEPTED, LEASE, SHIELDS
-from backup.domain.retention import SETTLED, Plan, Standing, StoredRun, plan
+from backup.domain.ids import BackupId
+from backup.domain.manifest import MANIFEST_NAME
+from backup.domain.marks import ACCEPTED, HOLD, LEASE, SHIELDS, is_in_the_making, is_ours
+from backup.domain.retention import SETTLED, Plan, Standing, StoredRun, plan, standing_of
 from backup.domain.rules import Rules
 from backup.errors import IntegrityFailed, ObjectLocked, ObjectMissing
 from backup.logs import log
@@ -58,16 +59,22 @@ def prune(target: str, store: Store, rules: Rules, *, clock: Clock, dry_run: boo
     runs = [folder.run for folder in folders.values()]
     under_way = any(is_held(store, [f"{target}/{LEASE}"], now=now))
     made = plan(runs, rules, now=now, standing_of=worth.standing, is_proven=worth.is_proven, under_way=under_way)
-    kept: dict[object, str] = {}
+    kept: dict[BackupId, str] = {}
     for run in made.deleted:
-        reason = _locked(store, folders[run.id])
+        folder = folders[run.id]
+        reason = worth.objection(run) or _locked(store, folder)
         if not reason and not dry_run:
-            reason = _delete(store, f"{target}/{run.id}/", folders[run.id], clock)
+            reason = _delete(store, f"{target}/{run.id}/", folder, clock)
         if reason:
             kept[run.id] = reason
     leftovers: Sequence[Leftover] = ()
     if not (made.stopped or under_way):
-        leftovers = [each for each in store.leftovers(f"{target}/") if now - each.modified >= SETTLED]
+        shielded = {folder.run.id for folder in folders.values() if folder.run.shielded}
+        leftovers = [
+            each
+            for each in store.leftovers(f"{target}/")
+            if now - each.modified >= SETTLED and _is_ours(each, target) and _run_of(each) not in shielded
+        ]
     for each in () if dry_run else leftovers:
         each.discard()
         log.info("swept", what=each.what, key=each.key, bytes=each.bytes)
@@ -99,11 +106,11 @@ class Worth:
         except (IntegrityFailed, ObjectMissing) as error:
             log.warning("this backup cannot be used", id=str(run.id), reason=error.message)
             return Standing.UNREADABLE
-        if backup.purpose == "safety":
-            return Standing.SAFETY
-        if backup.status is Status.SUSPECT and run.id in self._accepted:
-            return Standing.COMPLETE
-        return Standing(backup.status.value)
+        return standing_of(backup, accepted=run.id in self._accepted)
+
+    def objection(self, run: StoredRun) -> str:
+        """Why a run should not go after all: it may be of a newer pgproof, or of somebody else."""
+        return "its manifest cannot be read" if run.finished and self.standing(run) is Standing.UNREADABLE else ""
 
     def is_proven(self, run: StoredRun) -> bool:
         """By its drills."""
@@ -131,15 +138,34 @@ def _told_lock(until: datetime | None) -> str:
 
 
 def _delete(store: Store, prefix: str, folder: RunFolder, clock: Clock) -> str:
-    """Delete a run; why it is kept after all, where somebody reads it by now or the store does not let it go."""
-    shields = [stored.key for stored in store.list(f"{prefix}{SHIELDS}/")]
+    """Delete a run; why it is kept after all, where that has changed since, or the store does not let it go."""
+    names = {stored.key.removeprefix(prefix) for stored in store.list(prefix)}
+    if HOLD in names and folder.run.finished:
+        return "held"
+    if MANIFEST_NAME in names and not folder.run.finished:
+        return "a copy of it has come to its end"
+    shields = [prefix + name for name in names if name.startswith(f"{SHIELDS}/")]
     if any(is_held(store, shields, now=clock())):
         return "being read"
     keys = folder.keys()
-    try:
-        for key in keys:
+    for number, key in enumerate(keys):
+        try:
             store.delete(key)
-    except ObjectLocked as error:
-        return _told_lock(error.until)
+        except ObjectLocked as error:
+            if not number:
+                return _told_lock(error.until)
+            log.warning("a part of it stays", key=key, store=store.url, reason=error.message)
     log.info("deleted", id=str(folder.run.id), objects=len(keys), bytes=folder.run.bytes, store=store.url)
     return ""
+
+
+def _run_of(leftover: Leftover) -> BackupId | None:
+    """The run whose folder a leftover is in, if it is in one."""
+    return BackupId.parse(leftover.key.split("/")[1])
+
+
+def _is_ours(leftover: Leftover, target: str) -> bool:
+    """Whether pgproof began it: it is in the folder of a run, and called as we call things."""
+    steps = leftover.key.removeprefix(f"{target}/").partition("/")
+    name = steps[2]
+    return BackupId.parse(steps[0]) is not None and (is_ours(name) or is_in_the_making(name.rpartition("/")[2]))

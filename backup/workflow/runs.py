@@ -61,7 +61,7 @@ def _run(store: Store, backup_id: BackupId, objects: dict[str, StoredObject], no
         finished=MANIFEST_NAME in objects,
         failed=FAILED in objects,
         drilled=any(name.startswith(f"{DRILLS}/") for name in objects),
-        held=HOLD in objects,
+        held=HOLD in objects and MANIFEST_NAME in objects,
         shielded=any(is_held(store, shields, now=now)),
         bytes=sum(stored.bytes for stored in objects.values()),
         youngest=max(stored.modified for stored in objects.values()),

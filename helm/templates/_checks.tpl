@@ -78,7 +78,7 @@ them with the program's own list). Takes the configuration.
 {{- $mounts := list -}}
 {{- $volume := trimSuffix "/" $store.persistence.mountPath -}}
 {{- if $store.persistence.enabled -}}{{- $mounts = append $mounts $volume -}}{{- end -}}
-{{- if and $store.persistence.enabled (has $volume (list "/tmp" "/drill" "/etc/pgproof" "/etc/pgproof-request")) -}}
+{{- if and $store.persistence.enabled (has $volume (list "/tmp" "/drill" "/etc/pgproof" "/etc/pgproof-request" "/etc/pgproof-stores")) -}}
 {{- $problems = append $problems (printf "store.persistence.mountPath is %s, where the chart mounts something else" $volume) -}}
 {{- end -}}
 {{- if and $store.persistence.enabled (not (or (eq (trimSuffix "/" $url) $volume) (hasPrefix (printf "%s/" $volume) $url))) -}}
@@ -96,6 +96,22 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems "moreStores is set and store.url is not: the first store stands there" -}}
 {{- end -}}
 {{- range .Values.extraVolumeMounts -}}{{- $mounts = append $mounts .mountPath -}}{{- end -}}
+{{- $count := add (len .Values.moreStores) (ternary 1 0 (ne $url "")) -}}
+{{- if and .Values.moreStores .Values.storesRequired (gt (int .Values.storesRequired) (int $count)) -}}
+{{- $problems = append $problems (printf "storesRequired is %d, but there are %d stores" (int .Values.storesRequired) (int $count)) -}}
+{{- end -}}
+{{- range $name, $more := .Values.moreStores -}}
+{{- if hasPrefix "/" ($more.url | default "") -}}
+{{- $mounted := false -}}
+{{- range $mounts -}}{{- if or (eq $more.url .) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $more.url) -}}{{- $mounted = true -}}{{- end -}}{{- end -}}
+{{- if not $mounted -}}
+{{- $problems = append $problems (printf "moreStores.%s.url is the folder %s, but no volume is mounted there: set store.persistence.enabled, or extraVolumes and extraVolumeMounts" $name $more.url) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path := include "pgproof.secretsIn" (dict "stores" (dict $name ($more.config | default dict))) | fromJsonArray -}}
+{{- $problems = append $problems (printf "moreStores.%s.config would put a secret into a ConfigMap: name a Secret in moreStores.%s.existingSecret" $name $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (or $url (dig "stores" dict .Values.config)) -}}
 {{- $problems = append $problems "no store is set: set store.url to s3://bucket/prefix, or store.persistence.enabled for a volume" -}}
 {{- else if hasPrefix "/" $url -}}

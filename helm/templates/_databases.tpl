@@ -29,7 +29,8 @@ label `default` and no key. It is the only place that knows that there are two w
 {{- end -}}
 {{- $stores := $config.stores | default dict -}}
 {{- range $name, $store := $values.moreStores -}}
-{{- $_ := set $stores $name (include "pgproof.moreStore" (list $name $store) | fromYaml) -}}
+{{- $said := include "pgproof.moreStore" (list $name $store) | fromYaml -}}
+{{- $_ := set $stores $name (mergeOverwrite $said (deepCopy ($store.config | default dict))) -}}
 {{- end -}}
 {{- if $stores -}}{{- $_ := set $config "stores" $stores -}}{{- end -}}
 {{- $db := dict
@@ -44,6 +45,7 @@ label `default` and no key. It is the only place that knows that there are two w
       "timeZone" ($own.timeZone | default $values.timeZone)
       "suspend" (hasKey $own "suspend" | ternary $own.suspend $values.suspend)
       "activeDeadlineSeconds" ($own.activeDeadlineSeconds | default $values.activeDeadlineSeconds)
+      "guard" (mergeOverwrite (deepCopy $values.guard) (deepCopy ($own.guard | default dict)))
       "retention" ($own.retention | default $values.retention)
       "config" $config
       "resources" (mergeOverwrite (deepCopy $values.resources) (deepCopy ($own.resources | default dict)))
@@ -80,7 +82,7 @@ endpoint: {{ . | quote }}
 {{- with .region }}
 region: {{ . | quote }}
 {{- end }}
-{{- with .credentials }}
+{{- with .credentials | default (ternary "keys" "" (ne (.existingSecret | default "") "")) }}
 credentials: {{ . | quote }}
 {{- end }}
 {{- with .lock }}

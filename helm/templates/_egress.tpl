@@ -10,15 +10,17 @@
   {{- end }}
 {{- end -}}
 
-{{/* The ports of the buckets' servers as JSON: those of the values, else the ones in their addresses. */}}
+{{/* The ports of the buckets' servers as JSON: those of the values, else the ones in their addresses; none without a bucket. */}}
 {{- define "pgproof.storePorts" -}}
-{{- $ports := list (include "pgproof.portOf" .Values.store.endpoint | atoi) -}}
+{{- $ports := list -}}
+{{- if not (hasPrefix "/" (include "pgproof.storeUrl" .)) -}}{{- $ports = append $ports (include "pgproof.portOf" .Values.store.endpoint | atoi) -}}{{- end -}}
 {{- range .Values.moreStores -}}
 {{- if hasPrefix "s3://" (.url | default "") -}}
 {{- $ports = append $ports (include "pgproof.portOf" (.endpoint | default $.Values.store.endpoint) | atoi) -}}
 {{- end -}}
 {{- end -}}
-{{- .Values.networkPolicy.store.ports | default ($ports | uniq) | toJson -}}
+{{- if $ports -}}{{- $ports = .Values.networkPolicy.store.ports | default ($ports | uniq) -}}{{- end -}}
+{{- toJson $ports -}}
 {{- end -}}
 
 {{/* The port in the address of an S3 server, which may be empty. */}}

@@ -15,8 +15,8 @@
 - {name: PGPROOF_STORE, value: {{ . | quote }}}
 {{- end }}
 - {name: PGPROOF_RETENTION, value: {{ .db.retention | quote }}}
-- {name: PGPROOF_GUARD_SHRINK, value: {{ $values.guard.shrink | int | quote }}}
-{{- with $values.guard.ignore }}
+- {name: PGPROOF_GUARD_SHRINK, value: {{ .db.guard.shrink | int | quote }}}
+{{- with .db.guard.ignore }}
 - {name: PGPROOF_GUARD_IGNORE, value: {{ join "," . | quote }}}
 {{- end }}
 {{- with $values.storesRequired }}

@@ -164,3 +164,17 @@ def test_a_failure_that_a_retry_cannot_mend_ends_the_job_at_once() -> None:
         assert fail["onExitCodes"]["containerName"] == spec["template"]["spec"]["containers"][0]["name"]
         wanted = (codes_without_retry() | RESERVED) - A_NEW_RUN_MAY_DO_BETTER - NEVER_IN_A_JOB
         assert set(fail["onExitCodes"]["values"]) == wanted
+
+
+def test_the_policy_lets_out_to_every_bucket_and_to_none_where_there_is_none() -> None:
+    folder = {"url": "", "persistence": {"enabled": True}}
+    more = {
+        "near": {"url": "s3://near", "endpoint": "http://minio:9000"},
+        "far": {"url": "s3://far"},
+        "disk": {"url": "/backups/two"},
+    }
+    for stores, wanted in (({"moreStores": more}, {5432, 9000, 443}), ({}, {5432})):
+        rendered = render(minimal(store=folder, networkPolicy={"enabled": True}, **stores))
+        (policy,) = rendered.of("NetworkPolicy").values()
+        ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+        assert ports - {53, 5353} == wanted

@@ -144,6 +144,15 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
             {"database": SHOP, "config": {"stores": {"main": S3}}, "moreStores": {"far": S3}},
             "moreStores is set and store.url is not",
         ),
+        (
+            minimal(moreStores={"far": S3 | {"url": "s3://far"}}, storesRequired=3),
+            "storesRequired is 3, but there are 2",
+        ),
+        (minimal(moreStores={"far": {"url": "/srv"}}), "moreStores.far.url is the folder /srv, but no volume"),
+        (
+            minimal(moreStores={"far": {"url": "s3://far", "config": {"secret_key": "a"}}}),
+            "moreStores.far.config would put a secret into a ConfigMap",
+        ),
         (minimal(config={"retention": {"daily": 3}}), "config.retention is set: write retention instead"),
         (minimal(config={"stores_required": 3}), "config.stores_required is set: write storesRequired instead"),
         (minimal(webhook={"existingSecret": "a", "url": "https://a"}), "webhook.existingSecret and webhook.url"),

@@ -133,6 +133,7 @@ def test_more_stores_arrive_with_keys_and_rules_of_their_own(tmp_path: Path) -> 
             "https://s3.amazonaws.com",
             "http://minio:9000",
         ]
+        assert [each.credentials for each in stores] == ["auto", "keys", "keys"]
         assert [each.lock for each in stores] == ["off", "governance", "off"]
         assert [found.rules(each).daily for each in stores] == [0, 30, 0]
         assert [found.rules(each).keep_within for each in stores] == [
@@ -143,13 +144,15 @@ def test_more_stores_arrive_with_keys_and_rules_of_their_own(tmp_path: Path) -> 
         assert (found.stores_required, found.guard.shrink, found.guard.ignore) == (2, 80, ("public.jobs",))
 
 
-def test_a_database_may_have_a_retention_of_its_own(tmp_path: Path) -> None:
-    databases = {"crm": {"existingSecret": "a", "retention": "off"}, "shop": {"existingSecret": "b"}}
+def test_a_database_may_have_a_retention_and_a_guard_of_its_own(tmp_path: Path) -> None:
+    own = {"retention": "off", "guard": {"shrink": 100}}
+    databases = {"crm": {"existingSecret": "a", **own}, "shop": {"existingSecret": "b"}}
     rendered = render({"databases": databases, "store": {"url": "s3://backups/prod"}, "retention": "daily=3"})
     pods = dict(pod_specs(rendered))
     for name, is_off in (("crm", True), ("shop", False)):
         found = settings(rendered, pods[f"CronJob mydb-{name}-backup"], tmp_path).settings
         assert found.rules(found.store()).off is is_off
+        assert found.guard.shrink == (100 if is_off else 50)
 
 
 def test_every_variable_of_the_templates_is_known() -> None:

@@ -262,6 +262,19 @@ class TestList:
         assert container_of(made[1])["args"] == ["list", "--all", "--json"]
         assert api.names("jobs") == []
 
+    def test_any_other_command_is_run_with_its_options_and_the_job_is_gone(self, api: Api, plugin: Plugin) -> None:
+        made: list[Object] = []
+
+        def run(job: str) -> None:
+            made.append(api.objects["jobs", job])
+            run_through(api, job, 0, ["20261122T080000Z is accepted in s3://backups"])
+
+        api.on_job = run
+        ran = plugin("run", "--", "accept", "20261122T080000Z", "--reason", "as it should be")
+        assert (ran.code, ran.stdout) == (0, "20261122T080000Z is accepted in s3://backups\n")
+        assert container_of(made[0])["args"] == ["accept", "20261122T080000Z", "--reason", "as it should be"]
+        assert api.names("jobs") == []
+
     def test_a_failure_is_told_and_the_job_is_gone(self, api: Api, plugin: Plugin) -> None:
         runs(api, 9, [EVENT, *NO_BACKUP.splitlines()], NO_BACKUP)
         ran = plugin("list")

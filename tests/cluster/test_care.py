@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.support.kubectl import wait_until
 from tests.cluster.support.site import BULK, Site
+from tests.cluster.test_plugin import ask
 
 
 def test_a_run_beside_another_ends_with_10_and_is_not_tried_again(site: Site) -> None:
@@ -44,8 +45,13 @@ def test_old_backups_go_after_a_new_one_but_for_a_proven_and_a_suspect_one(site:
     assert (suspect.succeeded, suspect.code, suspect.pods) == (False, 12, 1), suspect
     assert "suspect" in suspect.message
     assert site.backups() == [made[0], *made[2:], suspect.backup]  # nothing went
+    accepted = ask(site.cluster, "run", "--release", site.name, "--", "accept", suspect.backup)
+    assert accepted.code == 0, accepted
+    last = release.run(f"{site.name}-backup", f"{site.name}-6")
+    assert last.succeeded, last
+    assert site.backups() == [made[0], suspect.backup, last.backup]
     told = [json.loads(hook["body"])["type"] for hook in site.servers.hooks(site.name)]
-    assert told == ["backup.succeeded", "drill.proven", *["backup.succeeded"] * 3, "backup.suspect"]
+    assert told == ["backup.succeeded", "drill.proven", *["backup.succeeded"] * 3, "backup.suspect", "backup.succeeded"]
 
 
 @pytest.mark.parametrize("required", [1, 2])

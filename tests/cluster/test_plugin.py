@@ -19,7 +19,8 @@ def ask(cluster: Cluster, *arguments: str) -> Finished:
     """`kubectl pgproof …` in the namespace."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {"KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
-    argv = [program("kubectl"), "pgproof", *arguments, "--namespace", cluster.namespace]
+    verb, *rest = arguments
+    argv = [program("kubectl"), "pgproof", verb, "--namespace", cluster.namespace, *rest]
     return run(argv, environ=environ, check=False)
 
 

@@ -113,8 +113,10 @@ def test_the_newest_complete_backup_is_kept_whatever_is_said(cases: list[Case], 
 @given(histories, rulebooks)
 def test_the_floors_hold_for_any_history(cases: list[Case], rules: Rules) -> None:
     deleted = {run.id for run in decide(cases, rules).deleted}
-    backups = sorted((each for each in cases if each.run.finished), key=lambda each: each.run.id, reverse=True)
-    assert not deleted & {each.run.id for each in cases if each.run.held or each.run.shielded}
+    complete = (each for each in cases if each.run.finished and each.standing is Standing.COMPLETE)
+    backups = sorted(complete, key=lambda each: each.run.id, reverse=True)
+    assert not deleted & {each.run.id for each in cases if each.run.shielded}
+    assert not deleted & {each.run.id for each in cases if each.run.held and each.run.finished}
     assert not deleted & {each.run.id for each in [each for each in backups if each.proven][: rules.min_proven]}
 
 
@@ -209,6 +211,19 @@ def test_only_a_proven_one_counts_as_proven() -> None:
     made = decide(cases, Rules(keep_last=1, min_proven=2))
     assert ages(made) == [timedelta(0), 50 * DAY, 60 * DAY]
     assert [each.reason for each in made.decisions if each.keep][1:] == ["proven 1", "proven 2"]
+
+
+def test_a_suspect_one_that_was_proven_takes_no_proven_one_s_place() -> None:
+    proven = case(50 * DAY, proven=True)
+    cases = [case(timedelta(0)), case(3 * DAY, Standing.SUSPECT, proven=True), proven]
+    assert ages(decide(cases, Rules(keep_last=1))) == [timedelta(0), 50 * DAY]
+
+
+def test_a_safety_backup_does_not_hide_that_the_newest_run_failed() -> None:
+    cases = [case(HOUR, Standing.SAFETY), case(2 * HOUR, finished=False, failed=True), case(3 * HOUR), case(90 * DAY)]
+    made = decide(cases)
+    assert made.deleted == ()
+    assert made.stopped.endswith("failed")
 
 
 def test_what_failed_runs_left_is_swept_a_day_later_and_never_what_is_newer() -> None:
