@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from backup.bootstrap import now
@@ -26,7 +26,7 @@ _COLUMNS = ("id", "target", "status", "proven", "snapshot", "server", "dumped", 
 @option("--all", "every_target", is_flag=True, envvar="PGPROOF_LIST_ALL", help="Of every target in the store.")
 def list_backups(invocation: Invocation, *, every_target: bool) -> None:
     """Show the backups of a target, the newest first; without a target, of all that the stores hold."""
-    results: list[dict[str, object]] = []
+    found: list[tuple[Store, list[Listing]]] = []
     views: list[str | Table] = []
     failures: list[PgproofError] = []
     several = len(invocation.stores) > 1
@@ -43,10 +43,15 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
             tell("not listed", store=store.url, reason=error.message, detail=error.detail)
             failures.append(error)
             continue
-        results.append(_described(store, listings))
+        found.append((store, listings))
         views += [f"{store.url}:"] * several + [backups_table(listings, now())]
-    real = [error for error in failures if not isinstance(error, NotFound)] or failures[:1] * (not results)
-    result = {"stores": results, "failures": [describe(error) for error in real]} if several else results[0]
+    real = [error for error in failures if not isinstance(error, NotFound)] or failures[:1] * (not found)
+    result: dict[str, object] = {
+        "store": ", ".join(store.url for store, _ in found),
+        "backups": [each for store, listings in found for each in _backups(store, listings)],
+        "unreadable": [each for store, listings in found for each in _unreadable(store, listings)],
+        "failures": [describe(error) for error in real],
+    }
     if not (real and invocation.json):
         invocation.emit(result, views)
     if real:
@@ -70,24 +75,25 @@ def _listings(invocation: Invocation, store: Store, *, every_target: bool) -> li
     return listings
 
 
-def _described(store: Store, listings: Sequence[Listing]) -> dict[str, object]:
+def _backups(store: Store, listings: Sequence[Listing]) -> Iterator[dict[str, object]]:
     """For programs."""
-    return {
-        "store": store.url,
-        "backups": [
-            {
+    for listing in listings:
+        for backup in reversed(listing.backups):
+            drill = listing.last_drill(backup)
+            yield {
                 **summary(backup),
+                "store": store.url,
                 "accepted": backup.id in listing.accepted,
                 "held": backup.id in listing.held,
-                "drill": (drill := listing.last_drill(backup)) and figures(drill),
+                "drill": drill and figures(drill),
             }
-            for listing in listings
-            for backup in reversed(listing.backups)
-        ],
-        "unreadable": [
-            {"id": backup_id, "error": error.message} for listing in listings for backup_id, error in listing.unreadable
-        ],
-    }
+
+
+def _unreadable(store: Store, listings: Sequence[Listing]) -> Iterator[dict[str, object]]:
+    """For programs."""
+    for listing in listings:
+        for backup_id, error in listing.unreadable:
+            yield {"id": backup_id, "store": store.url, "error": error.message}
 
 
 def backups_table(listings: Sequence[Listing], moment: datetime) -> Table:

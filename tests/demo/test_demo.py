@@ -203,7 +203,7 @@ def test_keep_leaves_the_servers_up_with_variables_that_work_until_ctrl_c(folder
                 check=False,
             )
             assert listed.returncode == 0, listed.stderr
-            assert [each["target"] for each in json.loads(listed.stdout)["backups"]] == ["nycflights"]
+            assert {each["target"] for each in json.loads(listed.stdout)["backups"]} == {"nycflights"}
             assert demo.end(signal.SIGINT) == 0
             assert demo.left() == []
     finally:
