@@ -16,6 +16,7 @@ from backup.cli.output import cell, painted, print_json, write
 from backup.domain.checks import Check, failed
 from backup.errors import AccessDenied, ConfigurationError, StoreUnreachable
 from backup.logs import redact
+from backup.settings import StoreSettings
 from backup.workflow.doctor import MULTIPART_BYTES, doctor
 
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
@@ -61,8 +62,22 @@ def _checks(invocation: Invocation) -> Iterator[Check]:
         size = chosen.part_size * 3 // 2 if chosen.is_s3 else MULTIPART_BYTES
         try:
             yield from doctor(None, make_store(chosen), now, multipart_bytes=size)
+            if chosen.lock != "off":
+                yield _lock_check(chosen)
         except (ConfigurationError, AccessDenied, StoreUnreachable) as error:
             yield failed("store", error)
+
+
+def _lock_check(chosen: StoreSettings) -> Check:
+    """Whether a bucket that shall lock what is stored can."""
+    store = make_store(chosen)
+    if store.may_lock:
+        return Check(name="store lock", verdict="ok", message=f"{store.url} has object lock")
+    error = ConfigurationError(
+        f"{store.url} cannot lock objects",
+        hint="object lock is chosen when a bucket is made; or set PGPROOF_S3_LOCK=off",
+    )
+    return failed("store lock", error)
 
 
 def _shown(check: Check) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import click
 
-from backup.bootstrap import make_restorer, make_store
+from backup.bootstrap import make_restorer
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
+from backup.cli.places import places
 from backup.cli.progress import progress
 from backup.cli.targets import find_backup, named_target
 from backup.domain.manifest import Manifest
@@ -43,7 +44,8 @@ class _Failed:
 def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> None:
     """Read every byte of a backup again, check sizes and hashes, and let pg_restore read the archive to its end.
 
-    BACKUP is an id, `latest`, or a time. With --all, every backup of the target, or of all targets where none is named.
+    BACKUP is an id, `latest`, or a time. With --all, every backup of the target in every store, or of all targets where
+    none is named.
     No server is needed. Exit status 7 means that something is damaged.
     """
     if (backup is None) != everything:
@@ -54,10 +56,22 @@ def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> N
         with progress("verify", total=found.stored_bytes, counts="stored") as tell:
             _emit(invocation, [verify_backup(found, store, restorer, progress=tell)], [])
         return
-    store = make_store(invocation.store)
-    backups, failed = _all_backups(store, named_target(invocation))
-    with progress("verify", total=sum(each.stored_bytes for each in backups), counts="stored") as tell:
-        verified = _verify_all(backups, store, restorer, tell, failed)
+    every: list[tuple[Store, Manifest]] = []
+    failed: list[_Failed] = []
+    missing: list[NotFound] = []
+    chosen = places(invocation)
+    for place in chosen:
+        try:
+            backups, unreadable = _all_backups(place.store, named_target(invocation))
+        except NotFound as error:
+            missing.append(error)
+        else:
+            every += [(place.store, each) for each in backups]
+            failed += unreadable
+    if len(missing) == len(chosen):
+        raise missing[0]
+    with progress("verify", total=sum(each.stored_bytes for _, each in every), counts="stored") as tell:
+        verified = _verify_all(every, restorer, tell, failed)
     _emit(invocation, verified, failed)
     if failed:
         _end(failed, len(verified) + len(failed), json=invocation.json)
@@ -81,11 +95,11 @@ def _all_backups(store: Store, target: str | None) -> tuple[list[Manifest], list
 
 
 def _verify_all(
-    backups: list[Manifest], store: Store, restorer: Restorer, tell: Progress, failed: list[_Failed]
+    backups: list[tuple[Store, Manifest]], restorer: Restorer, tell: Progress, failed: list[_Failed]
 ) -> list[Verified]:
     """Verify each; one that fails goes to `failed`, and the others are verified all the same."""
     verified = []
-    for each in backups:
+    for store, each in backups:
         try:
             verified.append(verify_backup(each, store, restorer, progress=tell))
         except Interrupted:

@@ -133,3 +133,13 @@ def test_a_slow_store_makes_a_backup_slow_and_not_large(
     assert ended.code == 0, ended
     assert sum(stored.bytes for stored in shop.store.list("")) > 200 << 20
     assert most < LIMIT
+
+
+def test_verify_reads_the_backups_of_every_store(shop: Shop, second: DirectoryStore) -> None:
+    (first,) = shop.ids()
+    plant(shop.store, first, 2 * HOUR, to=second)
+    whole = shop("verify", "--all", **both(shop, second))
+    assert (whole.code, len(whole.result["verified"])) == (0, 2)
+    next(Path(second.url).rglob("dump.*")).write_bytes(b"rotten")
+    rotten = shop("verify", "--all", **both(shop, second))
+    assert (rotten.code, len(rotten.result["verified"]), len(rotten.result["failed"])) == (7, 1, 1)
