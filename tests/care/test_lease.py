@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -152,18 +153,18 @@ def test_after_a_run_that_failed_the_lease_is_gone_too(shop: Shop, gate: Gate) -
 
 
 def test_while_a_run_is_under_way_nothing_that_may_be_its_own_is_swept(shop: Shop) -> None:
-    shop.store.put(f"{TARGET}/20260101T000000Z/dump.pgc.zst.000", BytesReader(b"part"))
-    making = shop.folder / TARGET / ".partial-0"
+    broken = shop.of("20260101T000000Z")
+    shop.store.put(f"{TARGET}/{broken.name}/dump.pgc.zst.000", BytesReader(b"part"))
+    making = broken / f".partial-{uuid4().hex}"
     making.write_bytes(b"half")
-    for path in (shop.of("20260101T000000Z"), making):
-        make_old(path, timedelta(days=2))
+    make_old(broken, timedelta(days=2))
     shop.store.put(KEY, BytesReader(lease().to_json()))
     done = shop.prune()
     assert (done["leftovers"], making.exists()) == ([], True)
     assert {each["reason"] for each in done["runs"] if not each["backup"]} == {"a run is under way"}
     shop.store.put(KEY, BytesReader(lease(lasts=-MINUTE).to_json()))
     assert [each["what"] for each in shop.prune()["leftovers"]] == ["file in the making"]
-    assert not making.exists()
+    assert not broken.exists()
 
 
 def test_a_lease_is_renewed_as_long_as_it_is_held() -> None:

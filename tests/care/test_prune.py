@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_what_runs_have_left_is_swept_when_it_is_older_than_a_day(shop: Shop) ->
     shop.store.put(f"{TARGET}/{failed}/failed.json", BytesReader(b"{}"))
     for run in (broken, failed):
         make_old(shop.of(run), 25 * HOUR)
-    making = [shop.of(first) / ".partial-0", shop.folder / TARGET / ".partial-1", shop.of(fresh) / ".partial-2"]
+    making = [shop.of(run) / f".partial-{uuid4().hex}" for run in (first, fresh, fresh)]
     for path in making:
         path.write_bytes(b"half")
     for path in making[:2]:

@@ -95,11 +95,10 @@ def test_a_store_that_denies_deletes_is_14_for_a_prune_and_11_for_a_backup_that_
     denied = ordinary(shop.pgproof)
     shop.of(old).chmod(0o555)
     ended = denied("prune", "--json", **LAST)
-    assert (ended.code, ended.error["code"]) == (14, "access_denied")
-    assert str(shop.of(old)) in ended.complaint
+    assert (ended.code, str(shop.of(old)) in ended.complaint) == (14, True), ended
     made = denied("backup", "--json", **LAST)
     assert (made.code, made.error["code"]) == (11, "afterwards_failed")
-    assert "not pruned" in made.error["detail"]
+    assert str(shop.of(old)) in made.complaint + (made.error["detail"] or "")
     assert "is safe in" in made.complaint
     new = made.complaint.split()[0]
     assert shop.ids() == [new, first, old]
