@@ -3,14 +3,14 @@
 Owns when a table can be read: the server says which one is being copied into, and those before it in the archive are
 loaded. Each is read in a transaction of its own, so that whoever builds an index waits for no more than that; one that
 is being changed is left for later, like everything that cannot be read now. Nothing of it is needed: what is not found
-out here is found out when the restore has ended.
+out by the end of the restore, for which nobody has to wait, is found out then.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import psycopg
 
@@ -43,6 +43,7 @@ class EarlyLook:
         self._mode = mode
         self._loaded = threading.Event()
         self._ended = threading.Event()
+        self._connection: Connection | None = None
         self._reader: FactReader | None = None
         self._seen: set[str] = set()
         self.facts: dict[Fact, Value] = {}
@@ -53,24 +54,31 @@ class EarlyLook:
 
     @contextmanager
     def at_work(self, reach: Reach) -> Iterator[None]:
-        """Look as long as the context lasts, and to the end of what is being looked at, if that ends well."""
+        """Look as long as the context lasts: then somebody waits for the database."""
         thread = threading.Thread(target=self._run, args=(reach,), name="early look", daemon=True)
         thread.start()
         try:
             yield
-            self._loaded.set()
-            while thread.is_alive():
-                thread.join(_POLL)
         finally:
             self._ended.set()
-            if self._reader is not None:
-                self._reader.stop()
             with undisturbed():
-                thread.join()
+                while thread.is_alive():
+                    self._break_off()
+                    thread.join(_POLL)
+
+    def _break_off(self) -> None:
+        """End what is being asked."""
+        reader, connection = self._reader, self._connection
+        if reader is not None:
+            reader.stop()
+        if connection is not None and not connection.closed:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_POLL)
 
     def _run(self, reach: Reach) -> None:
         try:
             with reach() as connection:
+                self._connection = connection
                 while not self._ended.is_set():
                     is_last = self._loaded.is_set()
                     self._look(connection)
