@@ -124,7 +124,7 @@ class _Run(Generic[SnapshotT]):
                 if not told:
                     log.info("waiting", reason=error.message, seconds=round(self.choice.wait))
                 told = True
-                time.sleep(_POLL)
+                time.sleep(min(_POLL, max(end - time.monotonic(), 0.1)))
 
     def make(self, clock: Clock) -> Manifest:
         begun = time.monotonic()

@@ -161,11 +161,13 @@ def _delete(store: Store, prefix: str, folder: RunFolder, clock: Clock) -> str:
 
 def _run_of(leftover: Leftover) -> BackupId | None:
     """The run whose folder a leftover is in, if it is in one."""
-    return BackupId.parse(leftover.key.split("/")[1])
+    return BackupId.parse(leftover.key.partition("/")[2].partition("/")[0])
 
 
 def _is_ours(leftover: Leftover, target: str) -> bool:
-    """Whether pgproof began it: it is in the folder of a run, and called as we call things."""
-    steps = leftover.key.removeprefix(f"{target}/").partition("/")
-    name = steps[2]
-    return BackupId.parse(steps[0]) is not None and (is_ours(name) or is_in_the_making(name.rpartition("/")[2]))
+    """Whether pgproof began it: it is called as we call things, in the folder of a run or beside the lease."""
+    folder, _, name = leftover.key.removeprefix(f"{target}/").rpartition("/")
+    if is_in_the_making(name) and not folder:
+        return True
+    in_run = leftover.key.removeprefix(f"{target}/").partition("/")[2]
+    return _run_of(leftover) is not None and (is_ours(in_run) or is_in_the_making(name))

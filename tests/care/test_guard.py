@@ -159,3 +159,8 @@ def test_both_reasons_are_told_in_one_line_without_names() -> None:
     found = judge(measure(10, dict.fromkeys(USUAL, 0)), *usual())
     assert found.text.endswith(" and 2 large tables lost most of their rows")
     assert "orders" not in found.text
+
+
+def test_a_database_whose_only_tables_are_gone_is_suspect() -> None:
+    emptied = Measure(bytes=1000, facts={Fact("schema", "public"): ""}, unproven={})
+    assert tables(judge(emptied, *usual())) == ["public.customers", ORDERS]

@@ -157,10 +157,11 @@ def test_what_runs_have_left_is_swept_when_it_is_older_than_a_day(shop: Shop) ->
     shop.store.put(f"{TARGET}/{failed}/failed.json", BytesReader(b"{}"))
     for run in (broken, failed):
         make_old(shop.of(run), 25 * HOUR)
-    making = [shop.of(run) / f".partial-{uuid4().hex}" for run in (first, fresh, fresh)]
+    folders = (shop.of(first), shop.of(fresh), shop.folder / TARGET, shop.of(fresh))
+    making = [folder / f".partial-{uuid4().hex}" for folder in folders]
     for path in making:
         path.write_bytes(b"half")
-    for path in making[:2]:
+    for path in making[:3]:
         make_old(path, 25 * HOUR)
     done = shop.prune()
     assert reasons(done, keep=False) == {
@@ -168,8 +169,8 @@ def test_what_runs_have_left_is_swept_when_it_is_older_than_a_day(shop: Shop) ->
         failed: "failed, and is older than a day",
     }
     assert reasons(done)[fresh] == "has no manifest, and is younger than a day"
-    assert [(each["what"], each["bytes"]) for each in done["leftovers"]] == [("file in the making", 4)] * 2
-    assert [path.exists() for path in making] == [False, False, True]
+    assert [(each["what"], each["bytes"]) for each in done["leftovers"]] == [("file in the making", 4)] * 3
+    assert [path.exists() for path in making] == [False, False, False, True]
     assert not shop.of(broken).exists()
     assert not shop.of(failed).exists()
     assert (shop.of(fresh) / "dump.pgc.zst.000").read_bytes() == b"part"
