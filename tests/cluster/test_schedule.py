@@ -38,7 +38,7 @@ def test_the_cronjob_fires_twice_by_itself_never_two_at_once_and_keeps_its_limit
     site.release.upgrade(site.values(schedule="* * * * *", suspend=True, **limits))
     wait_until(lambda: not active(), "the last run's end")
     made = [site.servers.manifest(site.name, site.name, backup) for backup in site.backups()]
-    assert len(made) >= len(seen) >= 2
+    assert len(made) >= max(len(seen), 2)  # a short run may not be seen while it is active
     for earlier, later in pairwise(made):
         assert earlier["finished"] < later["started"]
     wait_until(lambda: len(jobs(site)) == 1, "one job in the history")
