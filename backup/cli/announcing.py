@@ -91,7 +91,7 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
         if not announcement.quiet:
             told = as_told(error)
             within = HURRY if isinstance(error, Interrupted) else PATIENCE
-            stored = _STORED.get(type(error))
+            stored = _STORED.get(type(error)) if action == "backup" else None
             text = told.message if stored else f"{action} failed: {told.message}"
             tell(stored or _FAILURE[action], text, describe(told), within=within)
         raise

@@ -21,7 +21,7 @@ from backup.cli.targets import find_backup
 from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
-from backup.errors import ConfigurationError, UsageError
+from backup.errors import AfterwardsFailed, ConfigurationError, RestoreFailed, UsageError
 from backup.logs import hide, log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
 from backup.settings.model import passwords
@@ -173,7 +173,15 @@ def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None)
             hint="make it the configured database, or give --no-safety-backup",
         )
     made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
-    require_enough(invocation, made)
+    try:
+        require_enough(invocation, made)
+    except AfterwardsFailed as error:
+        raise RestoreFailed(
+            f"nothing was restored: the safety backup {error.message}",
+            detail=error.detail,
+            hint="mend that store; or let fewer stores be enough (PGPROOF_STORES_REQUIRED), or leave it out"
+            " (--no-safety-backup)",
+        ) from error
     log.info("safety backup made", id=made.manifest.id, told=told(made.manifest))
 
 
