@@ -108,7 +108,7 @@ def _destination(invocation: Invocation, to: str) -> StoreSettings:
 
 def _source(invocation: Invocation, destination: StoreSettings) -> StoreSettings:
     """The store that it comes from: the one that was chosen, or the only other one."""
-    others = [store for store in invocation.stores if store.url != destination.url]
+    others = [store for store in invocation.stores if store.place != destination.place]
     if len(others) == 1:
         return others[0]
     if not others:

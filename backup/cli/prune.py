@@ -11,7 +11,7 @@ from backup.cli.output import Table
 from backup.cli.places import Place, places
 from backup.cli.targets import target_of_any
 from backup.domain.sizes import show_size
-from backup.errors import Interrupted, PgproofError
+from backup.errors import Interrupted, NotFound, PgproofError
 from backup.logs import log
 from backup.workflow.prune import Pruning
 from backup.workflow.prune import prune as prune_store
@@ -33,6 +33,11 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
         "prunings": [prune_figures(each) for each in prunings],
         "failures": [describe(error) for error in failures],
     }
+    if prunings and not failures and not any(each.plan.decisions or each.leftovers for each in prunings):
+        raise NotFound(
+            f"nothing of {target} in {', '.join(place.store.url for place in chosen)}",
+            hint="check --target and --store; pgproof list --all shows what there is",
+        )
     if not (failures and invocation.json):
         invocation.emit(result, list(prune_views(prunings)))
     if failures:

@@ -56,14 +56,23 @@ def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> N
         with progress("verify", total=found.stored_bytes, counts="stored") as tell:
             _emit(invocation, [verify_backup(found, store, restorer, progress=tell)], [])
         return
+    _verify_every_store(invocation, restorer)
+
+
+def _verify_every_store(invocation: Invocation, restorer: Restorer) -> None:
+    """All backups of the target in every store; a store that does not answer is told in the end."""
     every: list[tuple[Store, Manifest]] = []
     failed: list[_Failed] = []
-    missing: list[NotFound] = []
+    missing: list[PgproofError] = []
     chosen = places(invocation)
     for place in chosen:
         try:
             backups, unreadable = _all_backups(place.store, named_target(invocation))
-        except NotFound as error:
+        except Interrupted:
+            raise
+        except PgproofError as error:
+            if len(chosen) > 1 and not isinstance(error, NotFound):
+                log.error("not verified", store=place.store.url, reason=error.message)
             missing.append(error)
         else:
             every += [(place.store, each) for each in backups]
@@ -75,6 +84,11 @@ def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> N
     _emit(invocation, verified, failed)
     if failed:
         _end(failed, len(verified) + len(failed), json=invocation.json)
+    unread = next((error for error in missing if not isinstance(error, NotFound)), None)
+    if unread and invocation.json:  # which has said all
+        click.get_current_context().exit(unread.status)
+    if unread:
+        raise unread
 
 
 def _all_backups(store: Store, target: str | None) -> tuple[list[Manifest], list[_Failed]]:

@@ -35,12 +35,14 @@ class Measure:
         facts: what its snapshot held; empty where nothing is known of it.
         unproven: of what nothing is known.
         accepted: somebody has said that it is right as it is.
+        nth: how many complete ones there have been with it, those that retention has deleted too.
     """
 
     bytes: int
     facts: Facts
     unproven: Mapping[Fact, str]
     accepted: bool = False
+    nth: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +98,18 @@ def suspect(new: Measure, before: Sequence[Measure], tolerance: Tolerance) -> Su
     accepted = next((number for number, each in enumerate(baseline) if each.accepted), None)
     if accepted is not None:
         baseline = baseline[: accepted + 1]
-    elif len(baseline) < FEWEST:
+    elif seen(baseline) < FEWEST:
         return Suspicion()
     usual = median_low([each.bytes for each in baseline])
     size = ""
     if not tolerance.bears(usual, new.bytes):
         size = f"its dump has {show_size(new.bytes)}, where {show_size(usual)} are usual"
     return Suspicion(size=size, tables=tuple(_shrunk(new, baseline, tolerance)))
+
+
+def seen(before: Sequence[Measure]) -> int:
+    """How many complete backups there have been, those that retention has deleted too."""
+    return max(len(before), before[0].nth) if before else 0
 
 
 def _shrunk(new: Measure, baseline: Sequence[Measure], tolerance: Tolerance) -> list[Difference]:

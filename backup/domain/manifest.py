@@ -121,6 +121,7 @@ class Manifest:
     Attributes:
         purpose: `safety` for one that was taken of what a restore was about to overwrite: only its id means it.
         filtered: a filter left things out.
+        nth: how many complete backups of the target there have been with it, those deleted since too, as far as known.
         proof: what is known of the snapshot, in figures; None where nothing is.
         seconds: durations by phase.
         warnings: what the run's log told warnings of, without names of tables.
@@ -139,6 +140,7 @@ class Manifest:
     pgproof: str
     purpose: Purpose = "backup"
     filtered: bool = False
+    nth: Annotated[int, Field(ge=1)] = 1
     proof: Totals | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)

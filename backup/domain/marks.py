@@ -29,7 +29,8 @@ CLAIM = "claim-"
 """What the name of a claim to an id begins with."""
 
 _OURS = re.compile(
-    rf"{re.escape(MANIFEST_NAME)}|{HOLD}|{ACCEPTED}|{FAILED}|{CLAIM}[0-9a-f]+|(?:{DRILLS}|{SHIELDS})/[^/]+\.json"
+    rf"{re.escape(MANIFEST_NAME)}|{HOLD}|{ACCEPTED}|{FAILED}|{CLAIM}[0-9a-f]+|{DRILLS}/\d{{8}}T\d{{6}}(?:\.\d+)?Z\.json"
+    rf"|{SHIELDS}/[0-9a-f]{{16}}\.json"
     r"|(?:dump|schema|data|globals|proof)\.[A-Za-z0-9._-]+\.\d{3,}"
 )
 

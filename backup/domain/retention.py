@@ -28,6 +28,8 @@ class Standing(StrEnum):
     DEGRADED = "degraded"
     SAFETY = "safety"
     UNREADABLE = "unreadable"
+    DAMAGED = "damaged"
+    DISPROVED = "disproved by a drill"
 
 
 def standing_of(backup: Manifest, *, accepted: bool) -> Standing:
@@ -140,7 +142,7 @@ def _stop(ordered: Sequence[StoredRun], rules: Rules, now: datetime, standing_of
     if not ordered:
         return "there is no backup"
     if ordered[0].id.started > now:
-        return f"the clock went backwards: {ordered[0].id} lies ahead"
+        return f"the clock went backwards: {ordered[0].id} lies ahead; delete it if its clock was wrong"
     for run in ordered:
         if not run.finished:
             return f"the newest run, {run.id}, {'failed' if run.failed else 'has not come to its end'}"

@@ -155,7 +155,7 @@ class StoreSettings(Section):
     @property
     def place(self) -> tuple[object, ...]:
         """Where it is, so that two that are the same are equal."""
-        return (self.endpoint, self.bucket, self.prefix) if self.is_s3 else (os.path.abspath(self.directory),)  # noqa: PTH100 -- normalised, and nothing is asked of the disk
+        return (self.endpoint, self.bucket, self.prefix) if self.is_s3 else (self.directory.resolve(),)
 
     @model_validator(mode="after")
     def _fits(self) -> StoreSettings:

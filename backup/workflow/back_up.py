@@ -28,7 +28,7 @@ from backup.stream.volumes import Encoding, Progress, no_progress, write_part
 from backup.workflow.claim import claimed_id
 from backup.workflow.copies import Copies, Copy
 from backup.workflow.doctor import preflight
-from backup.workflow.guard import suspicion
+from backup.workflow.guard import weigh
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
 
@@ -173,10 +173,12 @@ class _Run(Generic[SnapshotT]):
         tolerance = self.choice.tolerance
         if tolerance is None or self.choice.purpose != "backup":
             return manifest
-        found = suspicion(manifest, proof, [copy.store for copy in self.copies.left], tolerance, clock=clock)
+        found, nth = weigh(manifest, proof, [copy.store for copy in self.copies.left], tolerance, clock=clock)
         if not found:
-            return manifest
-        return replace(manifest, status=Status.SUSPECT, warnings=(*manifest.warnings, f"suspect: {found.text}"))
+            return replace(manifest, nth=nth)
+        return replace(
+            manifest, nth=nth, status=Status.SUSPECT, warnings=(*manifest.warnings, f"suspect: {found.text}")
+        )
 
     def _tool(self, snapshot: SnapshotT) -> Tool:
         tool = self.engine.tool(snapshot.database)

@@ -146,6 +146,18 @@ class Catalog:
                 log.warning("passed over", object=key, reason=error.message)
         return tuple(sorted(found, key=lambda drill: drill.time))
 
+    def are_drills_readable(self, target: str, backup_id: BackupId) -> bool:
+        """Whether each result of a drill of a backup can be read."""
+        for stored in list(self.store.list(f"{target}/{backup_id}/{FOLDER}/")):
+            if _is_drill(stored.key):
+                try:
+                    self._read_drill(stored.key)
+                except ObjectMissing:
+                    continue
+                except IntegrityFailed:
+                    return False
+        return True
+
     def proof_of(self, backup: Manifest) -> Proof | None:
         """What its snapshot held; None where that was not kept.
 

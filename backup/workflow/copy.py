@@ -44,12 +44,14 @@ def copy(backup: Manifest, source: Store, to: Store, *, clock: Clock, progress: 
     run = _Copying(backup, source, to, progress)
     with shielded(backup, source, clock=clock), marked_in_use(backup, to, text="being copied", clock=clock):
         manifest = run.manifest()
-        if run.is_done(manifest):
+        is_committed = run.is_committed(manifest)
+        if is_committed and run.is_whole():
             log.info("copied before", id=backup.id, store=to.url)
         else:
             log.info("copy started", id=backup.id, source=source.url, store=to.url)
             run.carry_parts()
-            run.commit(manifest)
+            if not is_committed:
+                run.commit(manifest)
         run.carry_findings()
     return Copied(backup=backup, store=to.url, sent=run.sent, found=run.found)
 
@@ -91,8 +93,8 @@ class _Copying:
     def manifest(self) -> bytes:
         return _content(self._source, self.key)
 
-    def is_done(self, manifest: bytes) -> bool:
-        """Whether the other store has all of it already. Raises ObjectExists where it has another one of this id."""
+    def is_committed(self, manifest: bytes) -> bool:
+        """Whether the other store has its manifest already. Raises ObjectExists where it has another one of this id."""
         try:
             there = _content(self._to, self.key)
         except ObjectMissing:
@@ -102,10 +104,17 @@ class _Copying:
                 f"{self._to.url} has another backup {self._backup.id} of {self._backup.target}",
                 hint="give the store another prefix: two databases have used one target",
             )
+        return True
+
+    def is_whole(self) -> bool:
+        """Whether the other store has all of its objects, by their sizes."""
         for volume in self._volumes():
-            stored = self._to.stat(self._prefix + volume.name)
-            if stored.bytes != volume.bytes:
-                raise IntegrityFailed(f"{stored.key} in {self._to.url} has {stored.bytes} bytes, not {volume.bytes}")
+            try:
+                if self._to.stat(self._prefix + volume.name).bytes != volume.bytes:
+                    return False
+            except ObjectMissing:
+                return False
+        for volume in self._volumes():
             self._count_found(volume)
         return True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backup.domain.guard import BASELINE, FEWEST, Measure, Suspicion, Tolerance, suspect
+from backup.domain.guard import BASELINE, FEWEST, Measure, Suspicion, Tolerance, seen, suspect
 from backup.domain.manifest import Manifest, Role
 from backup.domain.marks import ACCEPTED
 from backup.domain.proof import Proof
@@ -19,10 +19,10 @@ from backup.workflow.catalog import Catalog
 from backup.workflow.runs import read_runs
 
 
-def suspicion(
+def weigh(
     new: Manifest, proof: Proof | None, stores: Sequence[Store], tolerance: Tolerance, *, clock: Clock
-) -> Suspicion:
-    """Given a backup that is about to be committed, say whether it is suspect.
+) -> tuple[Suspicion, int]:
+    """Given a backup that is about to be committed, say whether it is suspect, and how many there have been with it.
 
     Args:
         new: as it would be committed.
@@ -40,14 +40,14 @@ def suspicion(
         except PgproofError as error:
             log.warning("the guard could not look at earlier backups", store=store.url, reason=error.message)
             continue
-        if len(before) >= FEWEST or any(each.accepted for each in before):
+        if seen(before) >= FEWEST or any(each.accepted for each in before):
             break
     found = suspect(_measure(new, proof), before, tolerance)
     if found:
         log.warning("this backup is suspect", id=new.id, reason=found.text)
         for table in found.tables:
             log.warning("rows are missing", fact=table.text)
-    return found
+    return found, seen(before) + 1
 
 
 def _baseline(new: Manifest, store: Store, clock: Clock) -> Iterator[Measure]:
@@ -77,8 +77,8 @@ def _proof_of(backup: Manifest, catalog: Catalog) -> Proof | None:
 
 
 def _is_like(backup: Manifest, new: Manifest) -> bool:
-    """Whether the two can be compared: made in the same way, with filters or without."""
-    return backup.tool.engine == new.tool.engine and backup.filtered == new.filtered
+    """Whether the two can be compared: made in the same way. A filter that is new may be a mistake, and is compared."""
+    return backup.tool.engine == new.tool.engine
 
 
 def _measure(backup: Manifest, proof: Proof | None, *, accepted: bool = False) -> Measure:
@@ -88,4 +88,5 @@ def _measure(backup: Manifest, proof: Proof | None, *, accepted: bool = False) -
         facts=proof.facts if proof else {},
         unproven=proof.unproven if proof else {},
         accepted=accepted,
+        nth=backup.nth,
     )

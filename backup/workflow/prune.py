@@ -97,20 +97,32 @@ class Worth:
     def __init__(self, store: Store, target: str, folders: Iterable[RunFolder]) -> None:
         self._catalog = Catalog(store)
         self._target = target
-        self._accepted = {folder.run.id for folder in folders if ACCEPTED in folder.objects}
+        self._folders = {folder.run.id: folder for folder in folders}
 
     def standing(self, run: StoredRun) -> Standing:
-        """By its manifest, and by what was accepted."""
+        """By its manifest, what was accepted, whether all of it is there in full size, and its last drill."""
         try:
             backup = self._catalog.manifest(self._target, run.id)
         except (IntegrityFailed, ObjectMissing) as error:
             log.warning("this backup cannot be used", id=str(run.id), reason=error.message)
             return Standing.UNREADABLE
-        return standing_of(backup, accepted=run.id in self._accepted)
+        objects = self._folders[run.id].objects
+        volumes = (volume for part in backup.parts for volume in part.volumes)
+        if any(volume.name not in objects or objects[volume.name].bytes != volume.bytes for volume in volumes):
+            log.warning("objects of this backup are missing or cut", id=str(run.id))
+            return Standing.DAMAGED
+        drills = self._catalog.drills(self._target, run.id) if run.drilled else ()
+        if drills and drills[-1].verdict in {"failed", "differs"}:
+            return Standing.DISPROVED
+        return standing_of(backup, accepted=ACCEPTED in objects)
 
     def objection(self, run: StoredRun) -> str:
         """Why a run should not go after all: it may be of a newer pgproof, or of somebody else."""
-        return "its manifest cannot be read" if run.finished and self.standing(run) is Standing.UNREADABLE else ""
+        if run.finished and self.standing(run) is Standing.UNREADABLE:
+            return "its manifest cannot be read"
+        if run.drilled and not self._catalog.are_drills_readable(self._target, run.id):
+            return "the result of a drill cannot be read"
+        return ""
 
     def is_proven(self, run: StoredRun) -> bool:
         """By its drills."""

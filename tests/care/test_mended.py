@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from backup.domain.marks import FAILED, Mark
 from backup.stores.directory import DirectoryStore
+from backup.stream.readers import BytesReader
 from tests.care.conftest import DAY, HOUR, Shop, moment_of, now, plant, reasons
 from tests.failures.conftest import TARGET
 from tests.fixtures.postgres import NewRole
@@ -88,3 +91,56 @@ def test_a_safety_backup_that_too_few_stores_hold_stops_the_restore_before_it_ov
     assert ended.complaint.startswith("nothing was restored: the safety backup ")
     with own.server.connect(own.database) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut"])
+def test_while_the_newest_backup_lacks_bytes_nothing_is_deleted(shop: Shop, harm: str) -> None:
+    (first,) = shop.ids()
+    old = plant(shop.store, first, 3 * DAY, 4 * DAY)
+    dump = next(shop.of(first).glob("dump.*"))
+    if harm == "missing":
+        dump.unlink()
+    else:
+        dump.write_bytes(b"cut")
+    done = shop.prune("--retention", "keep-last=1")
+    assert done["stopped"] == f"the newest backup, {first}, is damaged"
+    assert set(reasons(done)) == {first, *old}
+
+
+def test_a_proven_backup_that_lacks_bytes_takes_no_other_proven_one_s_place(shop: Shop) -> None:
+    (first,) = shop.ids()
+    assert shop("drill", first).code == 0
+    broken, whole = plant(shop.store, first, 3 * DAY, 4 * DAY)
+    next(shop.of(broken).glob("dump.*")).unlink()
+    for drill in shop.of(first).glob("drills/*"):
+        drill.unlink()
+    done = shop.prune()
+    assert reasons(done)[whole] == "proven 1"
+
+
+def test_while_the_newest_backup_is_disproved_nothing_is_deleted(shop: Shop) -> None:
+    (first,) = shop.ids()
+    plant(shop.store, first, 3 * DAY)
+    dump = next(shop.of(first).glob("dump.*"))
+    data = bytearray(dump.read_bytes())
+    data[len(data) // 2] ^= 255
+    dump.write_bytes(data)
+    assert shop("drill", first).code == 7
+    assert shop.prune()["stopped"] == f"the newest backup, {first}, is disproved by a drill"
+
+
+def test_a_backup_whose_drill_cannot_be_read_is_kept(shop: Shop) -> None:
+    (first,) = shop.ids()
+    (old,) = plant(shop.store, first, 3 * DAY)
+    shop.store.put(f"{TARGET}/{old}/drills/20261123T043000.000001Z.json", BytesReader(b"{"))
+    assert reasons(shop.prune())[old] == "the result of a drill cannot be read"
+
+
+def test_a_copy_that_lost_a_part_is_made_whole_by_copying_again(shop: Shop, tmp_path: Path) -> None:
+    (first,) = shop.ids()
+    second = DirectoryStore(tmp_path / "second")
+    stores = {"PGPROOF_STORE": f"{shop.folder},{second.url}"}
+    assert shop("copy", first, "--to", second.url, **stores).code == 0
+    next(Path(second.url).rglob("dump.*")).unlink()
+    assert shop("copy", first, "--to", second.url, **stores).code == 0
+    assert shop("verify", first, PGPROOF_STORE=second.url).code == 0

@@ -96,6 +96,6 @@ def test_a_shield_keeps_a_backup_until_it_expires_and_one_that_cannot_be_read_do
     (first,) = shop.ids()
     (old,) = plant(shop.store, first, 3 * DAY)
     mark = b"{" if shield is None else Mark(time=now(), until=now() + shield).to_json()
-    shop.store.put(f"{TARGET}/{old}/{SHIELDS}/0123.json", BytesReader(mark))
+    shop.store.put(f"{TARGET}/{old}/{SHIELDS}/0123456789abcdef.json", BytesReader(mark))
     assert (old in reasons(shop.prune(**LAST))) is keeps
     assert shop.of(old).exists() is keeps

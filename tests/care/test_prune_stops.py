@@ -56,7 +56,7 @@ def test_while_the_clock_stands_before_the_newest_run_nothing_is_deleted_and_it_
     (ahead,) = plant(shop.store, first, -HOUR)
     done = shop("prune", **LAST)
     (pruning,) = done.result["prunings"]
-    assert pruning["stopped"] == f"the clock went backwards: {ahead} lies ahead"
+    assert pruning["stopped"] == f"the clock went backwards: {ahead} lies ahead; delete it if its clock was wrong"
     assert reasons(pruning, keep=False) == {}
     assert done.stderr.count("the clock went backwards") == 1
     assert shop.pgproof("prune", **LAST).stdout.count(f"nothing is deleted: the clock went backwards: {ahead}") == 1
@@ -108,5 +108,6 @@ def test_where_no_new_backups_are_made_none_is_deleted_however_long_that_goes_on
     assert [each["keep"] for each in done["runs"]] == [True, True, False]
 
 
-def test_a_target_without_any_run_is_nothing_to_prune(shop: Shop) -> None:
-    assert shop.prune(PGPROOF_TARGET="nobody")["stopped"] == "there is no backup"
+def test_a_target_without_any_run_is_9_for_it_may_be_a_mistake_in_its_name(shop: Shop) -> None:
+    ended = shop("prune", PGPROOF_TARGET="nobody")
+    assert (ended.code, "nothing of nobody" in ended.complaint) == (9, True)

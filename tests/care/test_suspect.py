@@ -158,14 +158,22 @@ def test_without_a_proof_the_size_of_the_dump_still_tells(regular: Shop) -> None
     assert regular("show", suspect).result["proof"] is None
 
 
-def test_a_filtered_backup_is_not_held_against_whole_ones_nor_the_other_way_round(regular: Shop) -> None:
+def test_a_filter_that_leaves_most_of_it_out_for_the_first_time_is_suspect_until_it_is_accepted(regular: Shop) -> None:
     few = {"PGPROOF_EXCLUDE_TABLE_DATA": "orders", "PGPROOF_RETENTION": "off"}
-    filtered = regular.back_up(**few)
-    plant(regular.store, filtered, HOUR, 2 * HOUR)
+    mistake = regular("backup", **few)
+    assert (mistake.code, mistake.result["filtered"]) == (12, True)
+    assert regular("accept", mistake.result["id"]).code == 0
     regular.back_up(**few)
+    regular.back_up()  # all of it again is no loss
+
+
+def test_retention_that_keeps_one_does_not_put_the_guard_out(regular: Shop) -> None:
+    one = {"PGPROOF_RETENTION": "keep-last=1"}
+    last = regular.back_up(**one)
+    assert regular.ids() == [last]
     regular.run("TRUNCATE orders")
-    regular.back_up(**few)
-    suspected(regular)
+    suspect_id, _ = suspected(regular, **one)
+    assert regular.ids() == [suspect_id, last]
 
 
 def test_a_safety_backup_is_never_suspect(regular: Shop) -> None:

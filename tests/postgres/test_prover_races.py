@@ -182,7 +182,7 @@ def test_a_table_that_is_replaced_before_pg_dump_locks_it_fails_the_run_for_its_
     with pytest.raises(DumpFailed, match=r"public\.t: truncated, rewritten or replaced") as caught:
         proven_backup(pg18, name, store, engine)
     assert caught.value.retryable
-    assert list(store.list("")) == []
+    assert [each.key for each in store.list("") if not each.key.endswith("/failed.json")] == []
 
 
 def test_a_function_that_is_replaced_after_the_snapshot_is_unproven_and_disproves_nothing(
