@@ -264,9 +264,10 @@ def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetim
 
     It says of which kind the failure is and no more: in plain text, messages may name tables.
     """
-    told = error if isinstance(error, PgproofError) else PgproofError("a bug")
-    kind = told.code.replace("_", " ") if isinstance(error, PgproofError) else "a bug"
-    mark = Mark(time=moment, text=kind, host=host(), exit_code=told.status)
+    kind, status = "a bug", PgproofError.exit_code
+    if isinstance(error, PgproofError):
+        kind, status = error.code.replace("_", " "), error.status
+    mark = Mark(time=moment, text=kind, host=host(), exit_code=status)
     with undisturbed():
         for copy in copies.answering:
             try:

@@ -10,7 +10,7 @@ from functools import partial
 from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill, prove
 from backup.domain.ids import AtOrBefore, BackupId, Latest, LatestProven, Reference
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role
-from backup.domain.marks import ACCEPTED, FAILED, HOLD, MARK_LIMIT, Mark
+from backup.domain.marks import ACCEPTED, FAILED, HOLD, Mark
 from backup.domain.proof import PROOF_LIMIT, Proof
 from backup.domain.retention import Standing, standing_of
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
@@ -18,6 +18,7 @@ from backup.logs import log
 from backup.ports import Store
 from backup.stream.readers import ByteReader, drain, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
+from backup.workflow.runs import read_mark
 
 _DEPTH = 3
 
@@ -123,11 +124,11 @@ class Catalog:
             return None
         key = f"{target}/{max(ids)}/{FAILED}"
         try:
-            with self.store.open(key) as reader:
-                return max(ids), Mark.from_json(read_exactly(reader, MARK_LIMIT), where=key)
-        except (IntegrityFailed, ObjectMissing) as error:
+            mark = read_mark(self.store, key)
+        except IntegrityFailed as error:
             log.debug("passed over", object=key, reason=error.message)
             return None
+        return (max(ids), mark) if mark else None
 
     def manifest(self, target: str, backup_id: BackupId) -> Manifest:
         """The manifest of a backup. Raises ObjectMissing where there is none, IntegrityFailed where it is damaged."""
@@ -135,28 +136,29 @@ class Catalog:
 
     def drills(self, target: str, backup_id: BackupId | str) -> tuple[Drill, ...]:
         """The drills of one backup, oldest first."""
-        prefix = f"{target}/{backup_id}/{FOLDER}/"
         found = []
-        for key in [stored.key for stored in self.store.list(prefix) if _is_drill(stored.key)]:
-            try:
-                found.append(self._read_drill(key))
-            except ObjectMissing:
-                continue  # deleted by somebody since it was listed
-            except IntegrityFailed as error:
-                log.warning("passed over", object=key, reason=error.message)
+        for result in self._drill_results(target, backup_id):
+            if isinstance(result, Drill):
+                found.append(result)
+            else:
+                log.warning("passed over", reason=result.message)
         return tuple(sorted(found, key=lambda drill: drill.time))
 
     def are_drills_readable(self, target: str, backup_id: BackupId) -> bool:
         """Whether each result of a drill of a backup can be read."""
+        return all(isinstance(result, Drill) for result in self._drill_results(target, backup_id))
+
+    def _drill_results(self, target: str, backup_id: BackupId | str) -> Iterator[Drill | IntegrityFailed]:
+        """The drills of one backup by their keys, and in the place of one that cannot be read the reason."""
         for stored in list(self.store.list(f"{target}/{backup_id}/{FOLDER}/")):
-            if _is_drill(stored.key):
-                try:
-                    self._read_drill(stored.key)
-                except ObjectMissing:
-                    continue
-                except IntegrityFailed:
-                    return False
-        return True
+            if not _is_drill(stored.key):
+                continue
+            try:
+                yield self._read_drill(stored.key)
+            except ObjectMissing:
+                continue  # deleted by somebody since it was listed
+            except IntegrityFailed as error:
+                yield error
 
     def proof_of(self, backup: Manifest) -> Proof | None:
         """What its snapshot held; None where that was not kept.

@@ -108,12 +108,8 @@ class _Copying:
 
     def is_whole(self) -> bool:
         """Whether the other store has all of its objects, by their sizes."""
-        for volume in self._volumes():
-            try:
-                if self._to.stat(self._prefix + volume.name).bytes != volume.bytes:
-                    return False
-            except ObjectMissing:
-                return False
+        if not all(self._has_size(volume) for volume in self._volumes()):
+            return False
         for volume in self._volumes():
             self._count_found(volume)
         return True
@@ -150,16 +146,22 @@ class _Copying:
 
     def _is_there(self, volume: Volume) -> bool:
         """Whether an object is there and whole, by all of its bytes."""
-        key = self._prefix + volume.name
+        if not self._has_size(volume):
+            return False
         try:
-            if self._to.stat(key).bytes != volume.bytes:
-                return False
-            with self._to.open(key) as reader:
+            with self._to.open(self._prefix + volume.name) as reader:
                 hashed = Hashed(reader)
                 drain(hashed)
         except ObjectMissing:
             return False
         return hashed.sha256 == volume.sha256
+
+    def _has_size(self, volume: Volume) -> bool:
+        """Whether an object is there, with as many bytes as it should have."""
+        try:
+            return self._to.stat(self._prefix + volume.name).bytes == volume.bytes
+        except ObjectMissing:
+            return False
 
     def _count_found(self, volume: Volume) -> None:
         self.found += volume.bytes

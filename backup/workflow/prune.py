@@ -98,9 +98,15 @@ class Worth:
         self._catalog = Catalog(store)
         self._target = target
         self._folders = {folder.run.id: folder for folder in folders}
+        self._known: dict[BackupId, Standing] = {}
 
     def standing(self, run: StoredRun) -> Standing:
         """By its manifest, what was accepted, whether all of it is there in full size, and its last drill."""
+        if run.id not in self._known:
+            self._known[run.id] = self._read(run)
+        return self._known[run.id]
+
+    def _read(self, run: StoredRun) -> Standing:
         try:
             backup = self._catalog.manifest(self._target, run.id)
         except (IntegrityFailed, ObjectMissing) as error:
@@ -178,8 +184,7 @@ def _run_of(leftover: Leftover) -> BackupId | None:
 
 def _is_ours(leftover: Leftover, target: str) -> bool:
     """Whether pgproof began it: it is called as we call things, in the folder of a run or beside the lease."""
-    folder, _, name = leftover.key.removeprefix(f"{target}/").rpartition("/")
-    if is_in_the_making(name) and not folder:
-        return True
-    in_run = leftover.key.removeprefix(f"{target}/").partition("/")[2]
-    return _run_of(leftover) is not None and (is_ours(in_run) or is_in_the_making(name))
+    first, _, name = leftover.key.removeprefix(f"{target}/").partition("/")
+    if not name:
+        return is_in_the_making(first)
+    return _run_of(leftover) is not None and (is_ours(name) or is_in_the_making(name.rpartition("/")[2]))

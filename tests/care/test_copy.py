@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_copy_that_was_interrupted_is_no_backup_and_is_taken_up_where_it_broke
             running.signal(signum)
             proxy.release()
             assert running.finish().code == (-signum if signum == signal.SIGKILL else 128 + signum)
-    parts = _lasting(cloud)
+    parts = _settled(cloud)
     assert 4 < len(parts) < 10
     assert not [key for key in parts if key.endswith(MANIFEST_NAME)]
     assert large("list", **s3_environ(s3_server, bucket)).code == 9
@@ -100,6 +101,17 @@ def test_a_copy_that_was_interrupted_is_no_backup_and_is_taken_up_where_it_broke
     assert _lasting(cloud) == _lasting(large.store)
     assert unfinished_uploads(cloud) == []
     assert large("verify", made, **s3_environ(s3_server, bucket)).code == 0
+
+
+def _settled(store: Store) -> dict[str, bytes]:
+    """The same once nothing arrives any more: what was sent before the end of the sender."""
+    before = _lasting(store)
+    while True:
+        time.sleep(0.5)
+        after = _lasting(store)
+        if after == before:
+            return after
+        before = after
 
 
 def _lasting(store: Store) -> dict[str, bytes]:
