@@ -283,7 +283,7 @@ class FactReader:
         # ROW: a cast of the user's from the table's own type to text would tell what it likes.
         columns = "x.*" if table.columns is None else ", ".join(f"x.{column}" for column in table.columns)
         row = f"ROW({columns})"
-        content = f'sum(pg_catalog.hashtextextended({row}::text COLLATE "C", 0)::numeric)::text'
+        content = f'sum(pg_catalog.hashtextextended({row}::text COLLATE "C", 0))::text'
         return f"count(*), {content if self._mode == 'full' else 'NULL'} FROM ONLY {table.name} AS x"
 
     def _keep(self, name: str, count: int, content: str | None) -> None:
