@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
     from backup.postgres.source import PostgresSource
+    from backup.stream.age import Keyring
 
 
 def now() -> datetime:
@@ -122,6 +123,20 @@ def make_encoding(settings: Settings, *stores: StoreSettings) -> Encoding:
         level=settings.dump.zstd_level,
         threads=settings.dump.threads,
         volume_size=min(settings.volume_size(store) for store in stores),
+        recipients=settings.encryption.to,
+    )
+
+
+def make_keys(settings: Settings) -> Keyring:
+    """What encrypted backups are opened with. Raises ConfigurationError where it cannot be read as it is set."""
+    from backup.stream.age import NO_KEYS, Keyring
+
+    encryption = settings.encryption
+    if encryption.identity is None:
+        return NO_KEYS
+    phrase = encryption.identity_passphrase
+    return Keyring.parse(
+        encryption.identity.get_secret_value(), passphrase=phrase.get_secret_value() if phrase else None
     )
 
 

@@ -119,6 +119,10 @@ class Snapshot(Protocol):
     def source(self) -> str:
         """The database on its server, while that runs: another one is called differently."""
 
+    @property
+    def fingerprint(self) -> str:
+        """What the server says of itself and no store knows, the same for its whole life; empty where it does not."""
+
 
 SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
 Snapshot_co = TypeVar("Snapshot_co", bound=Snapshot, covariant=True)

@@ -32,6 +32,7 @@ TABLE = {
     "release": "backup.cli.release",
     "accept": "backup.cli.accept",
     "copy": "backup.cli.copy",
+    "key": "backup.cli.key",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from backup.bootstrap import make_restorer
+from backup.bootstrap import make_keys, make_restorer
 from backup.cli.drift import described, drift_view
 from backup.cli.options import Invocation, command, setting_option
 from backup.cli.targets import find_backup
@@ -24,7 +24,7 @@ def diff(invocation: Invocation, *, backup: str) -> None:
     rows, values, sequences, large objects, indexes, policies, triggers, functions, grants and so on, each by name.
     """
     found, store = find_backup(invocation, backup)
-    expected = Catalog(store).proof_of(found)
+    expected = Catalog(store, make_keys(invocation.settings)).proof_of(found)
     if expected is None:
         raise NotFound(f"the backup {found.id} has no proof", hint="make backups with PGPROOF_PROOF=full or rows")
     restorer = make_restorer(invocation.settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from backup.bootstrap import make_scratch, now
+from backup.bootstrap import make_keys, make_scratch, now
 from backup.cli.announcing import announced
 from backup.cli.drills import drill_view, figures, took
 from backup.cli.options import Invocation, command, option, setting_option
@@ -85,6 +85,7 @@ def drill(
                 check_seconds=settings.drill.check_timeout,
                 proof_seconds=settings.proof.timeout,
                 jobs=settings.restore.jobs,
+                keys=make_keys(settings),
             )
             with progress("drill", total=found.stored_bytes, counts="stored") as tell:
                 result = drill_backup(

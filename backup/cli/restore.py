@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from backup.bootstrap import make_restorer, now
+from backup.bootstrap import make_keys, make_restorer, now
 from backup.cli.announcing import Announcement, announced
 from backup.cli.backup import require_enough, run_backup, told
 from backup.cli.options import Invocation, command
@@ -84,15 +84,15 @@ def _restore(
     )
     if wanted.replace and settings.restore.proof:
         refuse_unproven(found)
-    restorer = make_restorer(settings, address=target_url)
+    restorer, keys = make_restorer(settings, address=target_url), make_keys(settings)
     if wanted.dry_run:
-        plan = plan_restore(found, store, restorer, choice)
+        plan = plan_restore(found, store, restorer, choice, keys=keys)
         told_steps = "\n".join([*plan.steps, *(f"note: {note}" for note in plan.notes)])
         return plan, [_planned(found, plan), told_steps]
     replaced = ""
     with shielded(found, store, clock=now):
         if wanted.in_place or wanted.replace:
-            plan = plan_restore(found, store, restorer, choice)
+            plan = plan_restore(found, store, restorer, choice, keys=keys)
             _confirmed(plan.database, wanted.confirm)
             replaced = _beside(plan.database, "replaced", moment)
             if not wanted.no_safety_backup:
@@ -111,12 +111,13 @@ def _carry_out(  # noqa: PLR0917 -- what the one caller has
     """Restore, compare with the proof, and where it is wanted swap; what is printed of it."""
     found, store = source
     settings = invocation.settings
+    keys = make_keys(settings)
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
-        report = restore_backup(found, store, restorer, choice, progress=tell)
+        report = restore_backup(found, store, restorer, choice, keys=keys, progress=tell)
     swapped = None
     with staying(report) if choice.replace else nullcontext():
         within = settings.proof.timeout if settings.restore.proof else None
-        proof = prove(found, store, restorer, report, within=within) if within is not None else None
+        proof = prove(found, store, restorer, report, within=within, keys=keys) if within is not None else None
         told_proof = proof.text if proof else "not compared" if within is None else "the backup has no proof"
         facts = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
         announcement.facts["restore"] = facts

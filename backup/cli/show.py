@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from backup.bootstrap import make_keys
 from backup.cli.drift import described, drift_view
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Fields, Table, jsonable
@@ -47,14 +48,15 @@ def show(invocation: Invocation, *, backup: str, against: str | None) -> None:
 def _show_against(invocation: Invocation, found: Manifest, store: Store, against: str) -> None:
     """What is different in `found` from an older backup."""
     older, older_store = find_backup(invocation, against)
-    before, after = _proof(older, older_store), _proof(found, store)
+    keys = make_keys(invocation.settings)
+    before, after = _proof(older, Catalog(older_store, keys)), _proof(found, Catalog(store, keys))
     drift = tuple(differences(before.facts, after.facts, unproven={**before.unproven, **after.unproven}))
     result = {"backup": found.id, "against": older.id, "differences": [described(each) for each in drift]}
     invocation.emit(result, drift_view(drift, f"{found.id} against {older.id}"))
 
 
-def _proof(backup: Manifest, store: Store) -> Proof:
-    proof = Catalog(store).proof_of(backup)
+def _proof(backup: Manifest, catalog: Catalog) -> Proof:
+    proof = catalog.proof_of(backup)
     if proof is None:
         raise NotFound(f"the backup {backup.id} has no proof", hint="make backups with PGPROOF_PROOF=full or rows")
     return proof
@@ -77,6 +79,7 @@ def _fields(backup: Manifest) -> Fields:
             "took": ", ".join(
                 [show_seconds(backup.duration), *(f"{name} {show_seconds(s)}" for name, s in backup.seconds.items())]
             ),
+            "encrypted to": ", ".join(backup.recipients) or None,
             "filtered": "yes, a setting left parts of the database out" if backup.filtered else None,
             "labels": backup.labels or None,
             "warnings": "; ".join(backup.warnings) or None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from backup.bootstrap import make_restorer
+from backup.bootstrap import make_keys, make_restorer
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
 from backup.cli.places import places
@@ -17,6 +17,7 @@ from backup.domain.sizes import show_seconds, show_size
 from backup.errors import IntegrityFailed, Interrupted, NotFound, PgproofError, UsageError
 from backup.logs import log, redact
 from backup.ports import Restorer, Store
+from backup.stream.age import Keyring
 from backup.stream.volumes import Progress
 from backup.workflow.catalog import Catalog
 from backup.workflow.verify import Verified
@@ -46,20 +47,23 @@ def verify(invocation: Invocation, *, backup: str | None, everything: bool) -> N
 
     BACKUP is an id, `latest`, or a time. With --all, every backup of the target in every store, or of all targets where
     none is named.
-    No server is needed. Exit status 7 means that something is damaged.
+    No server is needed. Without an identity an encrypted backup is held against its hashes, but not opened. Exit status
+    7 means that something is damaged.
     """
     if (backup is None) != everything:
         raise UsageError("give either BACKUP or --all")
-    restorer = make_restorer(invocation.settings, address="")
+    settings = invocation.settings
+    restorer = make_restorer(settings, address="")
+    keys = make_keys(settings) if settings.encryption.identity else None
     if backup is not None:
         found, store = find_backup(invocation, backup)
         with progress("verify", total=found.stored_bytes, counts="stored") as tell:
-            _emit(invocation, [verify_backup(found, store, restorer, progress=tell)], [])
+            _emit(invocation, [verify_backup(found, store, restorer, keys=keys, progress=tell)], [])
         return
-    _verify_every_store(invocation, restorer)
+    _verify_every_store(invocation, restorer, keys)
 
 
-def _verify_every_store(invocation: Invocation, restorer: Restorer) -> None:
+def _verify_every_store(invocation: Invocation, restorer: Restorer, keys: Keyring | None) -> None:
     """All backups of the target in every store; a store that does not answer is told in the end."""
     every: list[tuple[Store, Manifest]] = []
     failed: list[_Failed] = []
@@ -80,7 +84,7 @@ def _verify_every_store(invocation: Invocation, restorer: Restorer) -> None:
     if len(missing) == len(chosen):
         raise missing[0]
     with progress("verify", total=sum(each.stored_bytes for _, each in every), counts="stored") as tell:
-        verified = _verify_all(every, restorer, tell, failed)
+        verified = _verify_all(every, restorer, keys, tell, failed)
     _emit(invocation, verified, failed)
     if failed:
         _end(failed, len(verified) + len(failed), json=invocation.json)
@@ -109,13 +113,17 @@ def _all_backups(store: Store, target: str | None) -> tuple[list[Manifest], list
 
 
 def _verify_all(
-    backups: list[tuple[Store, Manifest]], restorer: Restorer, tell: Progress, failed: list[_Failed]
+    backups: list[tuple[Store, Manifest]],
+    restorer: Restorer,
+    keys: Keyring | None,
+    tell: Progress,
+    failed: list[_Failed],
 ) -> list[Verified]:
     """Verify each; one that fails goes to `failed`, and the others are verified all the same."""
     verified = []
     for store, each in backups:
         try:
-            verified.append(verify_backup(each, store, restorer, progress=tell))
+            verified.append(verify_backup(each, store, restorer, keys=keys, progress=tell))
         except Interrupted:
             raise
         except NotFound as error:
@@ -128,7 +136,14 @@ def _verify_all(
 
 def _emit(invocation: Invocation, verified: list[Verified], failed: list[_Failed]) -> None:
     rows = [
-        (each.id, each.target, "good", each.objects, show_size(each.stored_bytes), show_seconds(each.seconds))
+        (
+            each.id,
+            each.target,
+            "good" if each.opened else "good, not opened",
+            each.objects,
+            show_size(each.stored_bytes),
+            show_seconds(each.seconds),
+        )
         for each in verified
     ] + [(each.id, each.target, each.verdict, "", "", redact(each.error.message)) for each in failed]
     result = {

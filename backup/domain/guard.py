@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 from backup.domain.comparison import Difference, differences
+from backup.domain.counts import LARGE
 from backup.domain.patterns import Exclusion
 from backup.domain.proof import ROWS, Fact, Facts
 from backup.domain.sizes import show_size
@@ -20,8 +21,6 @@ BASELINE = 5
 """Backups of which the median is taken."""
 FEWEST = 3
 """Backups that a target must have had before a new one can be suspect; one is enough if it was accepted."""
-_LARGE = 1000
-"""Rows from which on a table is large. A guess: below that, half of the rows come and go in a day's work."""
 _WHOLE = 100
 _STEP = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 
@@ -119,7 +118,7 @@ def _shrunk(new: Measure, baseline: Sequence[Measure], tolerance: Tolerance) -> 
     usual = {
         fact: rows
         for fact, rows in _usual_rows(baseline).items()
-        if rows >= _LARGE and not any(_matches(fact.name, each) for each in tolerance.ignore)
+        if rows >= LARGE and not any(_matches(fact.name, each) for each in tolerance.ignore)
     }
     rows_now = {fact: value for fact, value in new.facts.items() if fact in usual}
     return [

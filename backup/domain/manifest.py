@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from backup.domain.counts import RowCounts
 from backup.domain.documents import read_document
 from backup.domain.proof import Totals
 
@@ -22,6 +23,7 @@ MANIFEST_LIMIT = 64 << 20
 """Bytes that a reader takes; one volume needs about 150."""
 
 Compression = Literal["zstd", "none"]
+Encryption = Literal["age"]
 Purpose = Literal["backup", "safety"]
 
 ObjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -68,7 +70,7 @@ class Part:
     volumes: tuple[Volume, ...]
     raw_bytes: Size
     compression: Compression = "none"
-    encryption: None = None
+    encryption: Encryption | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -123,6 +125,8 @@ class Manifest:
         filtered: a filter left things out.
         nth: how many complete backups of the target there have been with it, those deleted since too, as far as known.
         proof: what is known of the snapshot, in figures; None where nothing is.
+        recipients: public keys of age whose identities open its parts; empty where these are not encrypted.
+        counts: of large tables, by names that only the database itself can tell; where the proof is encrypted.
         seconds: durations by phase.
         warnings: what the run's log told warnings of, without names of tables.
     """
@@ -142,6 +146,8 @@ class Manifest:
     filtered: bool = False
     nth: Annotated[int, Field(ge=1)] = 1
     proof: Totals | None = None
+    recipients: tuple[str, ...] = ()
+    counts: RowCounts | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -28,6 +28,9 @@ _SOURCE = """
 SELECT concat_ws('/', oid, extract(epoch FROM pg_postmaster_start_time())) FROM pg_catalog.pg_database
 WHERE datname = current_database()"""
 
+_FINGERPRINT = """
+SELECT concat_ws('/', system_identifier, current_database()) FROM pg_catalog.pg_control_system()"""
+
 _MARK = """
 SELECT pg_export_snapshot(), clock_timestamp(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"""
@@ -40,6 +43,8 @@ class HeldSnapshot:
     Attributes:
         name: what pg_dump's --snapshot takes.
         source: the database, and the start of its server, by which that can be told from any other.
+        fingerprint: the server's own identifier, which its standbys have too, and the database; empty where that may
+            not be read.
         address: the very server that it is on.
     """
 
@@ -47,6 +52,7 @@ class HeldSnapshot:
     mark: SnapshotMark
     database: Database
     source: str
+    fingerprint: str
     address: Address
     connection: Connection = field(repr=False)
 
@@ -95,6 +101,13 @@ def pin(address: Address, connection: Connection, *, connect_timeout: int) -> Ad
     )
 
 
+def _fingerprint(connection: Connection) -> str:
+    (permitted,) = one_row(
+        connection, "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')"
+    )
+    return str(one_row(connection, _FINGERPRINT)[0]) if permitted else ""
+
+
 @contextmanager
 def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Iterator[HeldSnapshot]:
     """Take the advisory lock of a target and export a snapshot; both end with the context.
@@ -121,6 +134,7 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
             mark=SnapshotMark(time=moment.astimezone(UTC), lsn=lsn or ""),
             database=read_database(connection),
             source=one_row(connection, _SOURCE)[0],
+            fingerprint=_fingerprint(connection),
             address=pin(address, connection, connect_timeout=connect_timeout),
             connection=connection,
         )

@@ -20,6 +20,7 @@ from backup.settings.kinds import (
     Labels,
     Memory,
     Names,
+    Recipients,
     Retention,
     Size,
     StoreUrl,
@@ -232,6 +233,24 @@ class DumpSettings(Section):
     def threads(self) -> int:
         """Threads of zstd, worked out."""
         return self.zstd_threads or available_cores()
+
+
+class EncryptionSettings(Section):
+    """Encryption by age: whoever has only the public keys can make backups and cannot read them."""
+
+    to: Annotated[Recipients, Env("PGPROOF_ENCRYPT_TO")] = Field(
+        default=(),
+        description="Public keys of age (age1…) that new backups are encrypted to; any one of their identities opens "
+        "them. pgproof key new makes a pair.",
+    )
+    identity: Annotated[SecretStr | None, Env("PGPROOF_IDENTITY")] = Field(
+        default=None,
+        description="Identities (AGE-SECRET-KEY-1…, one a line) that encrypted backups are opened with; a backup does "
+        "not need any.",
+    )
+    identity_passphrase: Annotated[SecretStr | None, Env("PGPROOF_IDENTITY_PASSPHRASE")] = Field(
+        default=None, description="Passphrase that opens the identity, where it is kept under one."
+    )
 
 
 class ProofSettings(Section):

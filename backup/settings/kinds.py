@@ -18,6 +18,7 @@ from backup.domain.ids import check_target
 from backup.domain.rules import OFF, parse_rules
 from backup.domain.sizes import parse_size
 from backup.errors import UsageError
+from backup.stream.age import check_recipient
 
 _UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _STORE_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,62}(/[^?#]*)?|file:///[^?#]*|\.{0,2}/.*|\.{1,2}")
@@ -138,6 +139,10 @@ def _sts_url(url: str) -> str:
     return url
 
 
+def _recipients(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_recipient(each) for each in dict.fromkeys(keys))
+
+
 def _webhook_url(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"https?://[^/?#\s]+([/?][^#\s]*)?", secret.get_secret_value()):
         raise ValueError("must be an http:// or https:// address")
@@ -179,6 +184,8 @@ Size = Annotated[int, BeforeValidator(_size)]
 """Bytes, written as `64MiB`."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list, in an environment separated by commas."""
+Recipients = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_recipients)]
+"""Public keys of age, in an environment separated by commas."""
 Labels = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_check_labels)]
 """A map, in an environment `name=value,name=value`."""
 Retention = Annotated[dict[str, str], BeforeValidator(_rules), AfterValidator(_check_rules)]

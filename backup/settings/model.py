@@ -18,6 +18,7 @@ from backup.settings.branches import (
     DatabaseSettings,
     DrillSettings,
     DumpSettings,
+    EncryptionSettings,
     GuardSettings,
     ProofSettings,
     RestoreSettings,
@@ -124,6 +125,7 @@ class Settings(Section):
     )
     guard: GuardSettings = Field(default_factory=GuardSettings)
     dump: DumpSettings = Field(default_factory=DumpSettings)
+    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     proof: ProofSettings = Field(default_factory=ProofSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
@@ -195,9 +197,16 @@ class Settings(Section):
         for store in self.stores.values():
             keys = (store.access_key, store.secret_key, store.session_token)
             found += [key.get_secret_value() for key in keys if key]
+        for kept in (self.encryption.identity, self.encryption.identity_passphrase):
+            found += _secret_lines(kept.get_secret_value()) if kept else []
         webhook = self.notify.webhook
         found += [*webhook.keys, *([webhook.url.get_secret_value()] if webhook.url else [])]
         return tuple(secret for secret in found if secret)
+
+
+def _secret_lines(text: str) -> list[str]:
+    """The lines of an identity file, but for its comments and the public words around what is armored."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("#", "-----"))]
 
 
 def passwords(conninfo: str) -> tuple[str, ...]:

@@ -6,22 +6,27 @@ Owns the names of volumes and what counts as an undamaged one. Knows stores only
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 from backup.errors import DAMAGED, IntegrityFailed, ObjectMissing
+from backup.stream.age import Keyring, encrypted
 from backup.stream.readers import ByteReader, Counted, Decompressed, ExactSize, Hashed, compressed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How a stream is stored. `level` and `threads` are zstd's; at most `volume_size` bytes to an object."""
+    """How a stream is stored. `level` and `threads` are zstd's; at most `volume_size` bytes to an object.
+
+    With `recipients`, public keys of age, their identities alone can read it.
+    """
 
     compression: str
     level: int
     threads: int
     volume_size: int
+    recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +94,8 @@ class _Limited:
 
 
 def volume_name(part: str, number: int, encoding: Encoding) -> str:
-    """For example `dump.pgc.zst.000`."""
-    suffix = ".zst" if encoding.compression == "zstd" else ""
+    """For example `dump.pgc.zst.age.000`: what was done to it, in order."""
+    suffix = ".zst" * (encoding.compression == "zstd") + ".age" * bool(encoding.recipients)
     return f"{part}{suffix}.{number:03d}"
 
 
@@ -107,16 +112,25 @@ def write_part(
     encoded: ByteReader = raw
     if encoding.compression == "zstd":
         encoded = compressed(raw, level=encoding.level, threads=encoding.threads)
-    rest = _Rest(Counted(encoded, lambda size: progress(0, size)))
-    volumes: list[WrittenVolume] = []
-    while not volumes or rest.more():
+    with ExitStack() as stack:
+        if encoding.recipients:
+            encoded = stack.enter_context(encrypted(encoded, encoding.recipients))
+        stream = Counted(encoded, lambda size: progress(0, size))
+        volumes = tuple(_write_volumes(name, stream, put=put, encoding=encoding))
+    return WrittenPart(name=name, volumes=volumes, raw_bytes=raw.bytes)
+
+
+def _write_volumes(name: str, stream: ByteReader, *, put: Put, encoding: Encoding) -> Iterator[WrittenVolume]:
+    rest = _Rest(stream)
+    number = 0
+    while number == 0 or rest.more():
         volume = Hashed(_Limited(rest, encoding.volume_size))
-        object_name = volume_name(name, len(volumes), encoding)
+        object_name = volume_name(name, number, encoding)
         stored = put(object_name, volume)
         if stored != volume.bytes:
             raise IntegrityFailed(f"the store has {stored} bytes of {object_name}, {volume.bytes} were sent")
-        volumes.append(WrittenVolume(name=object_name, bytes=volume.bytes, sha256=volume.sha256))
-    return WrittenPart(name=name, volumes=tuple(volumes), raw_bytes=raw.bytes)
+        yield WrittenVolume(name=object_name, bytes=volume.bytes, sha256=volume.sha256)
+        number += 1
 
 
 class StoredStream:
@@ -178,7 +192,20 @@ class StoredStream:
             raise IntegrityFailed(f"{volume.name} is missing from the store", hint=DAMAGED) from error
 
 
-def decoded(stored: ByteReader, *, name: str, compression: str, raw_bytes: int) -> ByteReader:
-    """The stream as the engine made it; its end is refused unless it has exactly `raw_bytes`."""
-    plain = Decompressed(stored, name=name) if compression == "zstd" else stored
-    return ExactSize(plain, raw_bytes, name=name)
+@contextmanager
+def decoded(
+    stored: ByteReader, *, name: str, compression: str, raw_bytes: int, keys: Keyring | None = None
+) -> Iterator[ByteReader]:
+    """The stream as the engine made it; its end is refused unless it has exactly `raw_bytes`.
+
+    Args:
+        stored: the bytes of its volumes.
+        name: of the part, for messages.
+        compression: as it was written.
+        raw_bytes: as the engine made them.
+        keys: that it was encrypted for; None where it was not.
+    """
+    with ExitStack() as stack:
+        opened = stack.enter_context(keys.decrypted(stored, name=name)) if keys else stored
+        plain = Decompressed(opened, name=name) if compression == "zstd" else opened
+        yield ExactSize(plain, raw_bytes, name=name)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Generic
 
 from backup import __version__
+from backup.domain.counts import RowCounts, count_rows
 from backup.domain.guard import Tolerance
 from backup.domain.ids import BackupId
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Status, Tool, Volume
@@ -157,23 +158,32 @@ class _Run(Generic[SnapshotT]):
                     purpose=choice.purpose,
                     filtered=self.engine.filtered,
                     proof=proof.totals if proof else None,
+                    recipients=choice.encoding.recipients,
+                    counts=self._counts(snapshot, proof),
                     seconds={phase: round(value, 3) for phase, value in seconds.items()},
                     labels=dict(choice.labels),
                     warnings=tuple(warnings),
                 )
-                manifest = self._guarded(manifest, proof, clock)
+                manifest = self._guarded(manifest, proof, snapshot.fingerprint, clock)
                 upload.commit(manifest)
             except BaseException:
                 self.copies.take_back()
                 raise
         return manifest
 
-    def _guarded(self, manifest: Manifest, proof: Proof | None, clock: Clock) -> Manifest:
+    def _counts(self, snapshot: SnapshotT, proof: Proof | None) -> RowCounts | None:
+        """The rows that the guard of a later run shall know, where it cannot open this one's proof."""
+        if not self.choice.encoding.recipients or not proof or not snapshot.fingerprint:
+            return None
+        return count_rows(proof.facts, snapshot.fingerprint)
+
+    def _guarded(self, manifest: Manifest, proof: Proof | None, fingerprint: str, clock: Clock) -> Manifest:
         """The same, but marked where it is suspect."""
         tolerance = self.choice.tolerance
         if tolerance is None or self.choice.purpose != "backup":
             return manifest
-        found, nth = weigh(manifest, proof, [copy.store for copy in self.copies.left], tolerance, clock=clock)
+        stores = [copy.store for copy in self.copies.left]
+        found, nth = weigh(manifest, proof, stores, tolerance, clock=clock, fingerprint=fingerprint)
         if not found:
             return replace(manifest, nth=nth)
         return replace(
@@ -238,6 +248,7 @@ class _Upload:
             volumes=tuple(Volume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in written.volumes),
             raw_bytes=written.raw_bytes,
             compression="zstd" if self._encoding.compression == "zstd" else "none",
+            encryption="age" if self._encoding.recipients else None,
         )
 
     def commit(self, manifest: Manifest) -> None:
@@ -286,6 +297,7 @@ def summary(backup: Manifest) -> dict[str, Any]:
         "snapshot": backup.snapshot.time,
         "database": backup.database.name,
         "server_version": backup.database.server_version,
+        "encrypted": bool(backup.recipients),
         "raw_bytes": backup.raw_bytes,
         "stored_bytes": backup.stored_bytes,
         "seconds": round(backup.duration, 3),

@@ -16,6 +16,7 @@ from backup.domain.retention import Standing, standing_of
 from backup.errors import IntegrityFailed, NotFound, ObjectMissing, UsageError
 from backup.logs import log
 from backup.ports import Store
+from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, drain, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
 from backup.workflow.runs import read_mark
@@ -61,9 +62,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The backups in a store. Only manifests count: objects without one are no backup."""
+    """The backups in a store. Only manifests count: objects without one are no backup.
+
+    Attributes:
+        keys: with which encrypted ones are opened.
+    """
 
     store: Store
+    keys: Keyring = NO_KEYS
 
     def targets(self) -> tuple[str, ...]:
         """The targets that have a backup, in order."""
@@ -164,14 +170,15 @@ class Catalog:
         """What its snapshot held; None where that was not kept.
 
         Raises:
+            ConfigurationError: it is encrypted, and no key opens it.
             IntegrityFailed: it is damaged, or larger than any proof.
         """
         parts = backup.parts_of(Role.PROOF)
         if not parts:
             return None
         where = f"{backup.target}/{backup.id}"
-        with self.open_part(backup, parts[0]) as stored:
-            content = decode_part(parts[0], stored)
+        self.require_key(backup)
+        with self.open_part(backup, parts[0]) as stored, self.decoded(parts[0], stored) as content:
             data = read_exactly(content, PROOF_LIMIT)
             drain(content)
             drain(stored)
@@ -215,6 +222,15 @@ class Catalog:
         volumes = [WrittenVolume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in part.volumes]
         return StoredStream(volumes, partial(open_beside, self.store, f"{backup.target}/{backup.id}/"))
 
+    def decoded(self, part: Part, stored: ByteReader) -> AbstractContextManager[ByteReader]:
+        """A part as the engine made it, its size checked."""
+        keys = self.keys if part.encryption else None
+        return decoded(stored, name=part.name, compression=part.compression, raw_bytes=part.raw_bytes, keys=keys)
+
+    def require_key(self, backup: Manifest) -> None:
+        """See to it that a backup can be opened. Raises ConfigurationError where it cannot; nothing is read of it."""
+        self.keys.require(backup.recipients, what=f"the backup {backup.id}")
+
     def _keys(self, prefix: str) -> Iterator[str]:
         return (stored.key for stored in self.store.list(prefix))
 
@@ -242,11 +258,6 @@ def dump_of(backup: Manifest) -> Part:
             f"backup {backup.id} has {len(dumps)} dump parts, this pgproof restores one", hint="use a newer pgproof"
         )
     return dumps[0]
-
-
-def decode_part(part: Part, stored: ByteReader) -> ByteReader:
-    """A part as the engine made it, its size checked."""
-    return decoded(stored, name=part.name, compression=part.compression, raw_bytes=part.raw_bytes)
 
 
 def open_beside(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteReader]:

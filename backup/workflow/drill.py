@@ -21,6 +21,7 @@ from backup.errors import IntegrityFailed, ProofMismatch, RestoreFailed
 from backup.logs import log
 from backup.ports import Clock, RestoreChoice, RestoreReport, Scratch, Store, Trial
 from backup.signals import undisturbed
+from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import BytesReader
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
@@ -39,6 +40,7 @@ class DrillChoice:
         check_seconds: for each of them.
         proof_seconds: for finding out what was restored.
         jobs: connections that build indexes.
+        keys: with which an encrypted one is opened.
     """
 
     database: str
@@ -47,6 +49,7 @@ class DrillChoice:
     check_seconds: float = 60
     proof_seconds: float = 3600
     jobs: int = 1
+    keys: Keyring = NO_KEYS
 
 
 def drill(
@@ -61,6 +64,7 @@ def drill(
     """Given a backup, try it, and return what was found, which is stored by then.
 
     Raises:
+        ConfigurationError: no key opens it.
         RestoreFailed, IntegrityFailed: it did not restore; that is stored too.
         PgproofError: nothing was found out; nothing is stored.
     """
@@ -103,7 +107,9 @@ class _Run:
 
     def try_it(self, scratch: Scratch, progress: Progress) -> None:
         log.info("drill started", id=self._backup.id, target=self._backup.target, store=self._store.url)
-        expected = Catalog(self._store).proof_of(self._backup)
+        catalog = Catalog(self._store, self._choice.keys)
+        catalog.require_key(self._backup)
+        expected = catalog.proof_of(self._backup)
         step = time.monotonic()
         with (
             shielded(self._backup, self._store, clock=self._clock),
@@ -128,8 +134,10 @@ class _Run:
             jobs=self._choice.jobs,
             look=expected.mode if expected else None,
         )
-        wanted = trial.choice(self._backup, Dump(self._backup, self._store).open, wanted)
-        self._report = restore(self._backup, self._store, trial.restorer, wanted, progress=progress)
+        wanted = trial.choice(self._backup, Dump(self._backup, self._store, self._choice.keys).open, wanted)
+        self._report = restore(
+            self._backup, self._store, trial.restorer, wanted, keys=self._choice.keys, progress=progress
+        )
         self._seconds |= self._report.seconds
         for note in self._report.notes:
             log.info("drill", note=note)
@@ -200,7 +208,8 @@ class _Run:
             pgproof=__version__,
         )
         key = key_of(self._outcome)
-        self._store.put(key, BytesReader(self._outcome.to_json()))
+        kept = self._outcome.without_names() if self._backup.recipients else self._outcome
+        self._store.put(key, BytesReader(kept.to_json()))
         log.info("drill ended", verdict=verdict, told=text, object=key)
 
 

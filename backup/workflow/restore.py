@@ -13,9 +13,10 @@ from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
 from backup.signals import undisturbed
+from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, Counted
 from backup.stream.volumes import Progress, no_progress
-from backup.workflow.catalog import Catalog, decode_part, dump_of
+from backup.workflow.catalog import Catalog, dump_of
 
 _MOST_SHOWN = 20
 
@@ -33,35 +34,51 @@ def refuse_unproven(backup: Manifest) -> None:
         )
 
 
-def plan_restore(backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice) -> RestorePlan:
+def plan_restore(
+    backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice, *, keys: Keyring = NO_KEYS
+) -> RestorePlan:
     """Given a backup and a choice, say what a restore would do. Raises what the restore would raise at its start."""
-    plan = restorer.plan(backup, Dump(backup, store).open, choice)
+    plan = restorer.plan(backup, Dump(backup, store, keys).open, choice)
     return replace(plan, notes=(*_cautions(backup), *plan.notes))
 
 
 def restore(
-    backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice, *, progress: Progress = no_progress
+    backup: Manifest,
+    store: Store,
+    restorer: Restorer,
+    choice: RestoreChoice,
+    *,
+    keys: Keyring = NO_KEYS,
+    progress: Progress = no_progress,
 ) -> RestoreReport:
     """Given a backup and a choice, restore it.
 
     Raises:
+        ConfigurationError: it is encrypted, and no key opens it; nothing was read.
         PgproofError: of the class that says why; then no half database is left.
     """
+    dump = Dump(backup, store, keys, progress)
     cautions = _cautions(backup)
     for caution in (
         cautions if choice.in_place or choice.replace else ()
     ):  # too late in the report: something is overwritten
         log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
-    report = restorer.restore(backup, Dump(backup, store, progress).open, choice)
+    report = restorer.restore(backup, dump.open, choice)
     return replace(report, notes=(*cautions, *report.notes))
 
 
 def prove(
-    backup: Manifest, store: Store, restorer: Restorer, report: RestoreReport, *, within: float
+    backup: Manifest,
+    store: Store,
+    restorer: Restorer,
+    report: RestoreReport,
+    *,
+    within: float,
+    keys: Keyring = NO_KEYS,
 ) -> Comparison | None:
     """Given a restore that was done, hold the database against the backup's proof; None where there is none."""
-    expected = Catalog(store).proof_of(backup)
+    expected = Catalog(store, keys).proof_of(backup)
     if expected is None:
         return None
     log.info("comparing with the proof", database=report.database)
@@ -169,16 +186,25 @@ def _cautions(backup: Manifest) -> tuple[str, ...]:
 
 
 class Dump:
-    """The dump of a backup, to be opened as often as the restorer needs it."""
+    """The dump of a backup, to be opened as often as the restorer needs it.
 
-    def __init__(self, backup: Manifest, store: Store, progress: Progress = no_progress) -> None:
+    Raises:
+        ConfigurationError: it is encrypted, and no key opens it.
+    """
+
+    def __init__(
+        self, backup: Manifest, store: Store, keys: Keyring = NO_KEYS, progress: Progress = no_progress
+    ) -> None:
         self._backup = backup
         self._part = dump_of(backup)
-        self._store = store
+        self._catalog = Catalog(store, keys)
+        self._catalog.require_key(backup)
         self._progress = progress
 
     @contextmanager
     def open(self) -> Iterator[ByteReader]:
         """The dump from its start; each reading counts as progress anew."""
-        with Catalog(self._store).open_part(self._backup, self._part) as stored:
-            yield decode_part(self._part, Counted(stored, lambda size: self._progress(0, size)))
+        with self._catalog.open_part(self._backup, self._part) as stored:
+            counted = Counted(stored, lambda size: self._progress(0, size))
+            with self._catalog.decoded(self._part, counted) as content:
+                yield content

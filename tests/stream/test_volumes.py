@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup.errors import IntegrityFailed, ObjectMissing, StoreUnreachable
+from backup.stream.age import Identity, Keyring
 from backup.stream.readers import ByteReader, BytesReader
 from backup.stream.volumes import Encoding, StoredStream, WrittenPart, decoded, volume_name, write_part
 from tests.support.streams import DumpBroke, Stream
 
 NONE = Encoding(compression="none", level=0, threads=0, volume_size=10)
 ZSTD = Encoding(compression="zstd", level=1, threads=0, volume_size=10)
-encodings = st.builds(replace, st.sampled_from([NONE, ZSTD]), volume_size=st.integers(min_value=1, max_value=300))
+IDENTITY = Identity.new()
+KEYS = Keyring((IDENTITY,))
+AGE = replace(NONE, recipients=(IDENTITY.public,))
+BOTH = replace(ZSTD, recipients=(IDENTITY.public,))
+encodings = st.builds(
+    replace, st.sampled_from([NONE, ZSTD, AGE, BOTH]), volume_size=st.integers(min_value=1, max_value=300)
+)
 
 
 class Shelf(dict[str, bytes]):
@@ -40,8 +47,11 @@ def written(shelf: Shelf, data: bytes, encoding: Encoding = NONE) -> WrittenPart
 
 
 def read(shelf: Shelf, part: WrittenPart, encoding: Encoding = NONE, size: int = 4) -> bytes:
-    with StoredStream(part.volumes, shelf.open) as stored:
-        whole = decoded(stored, name=part.name, compression=encoding.compression, raw_bytes=part.raw_bytes)
+    keys = KEYS if encoding.recipients else None
+    with (
+        StoredStream(part.volumes, shelf.open) as stored,
+        decoded(stored, name=part.name, compression=encoding.compression, raw_bytes=part.raw_bytes, keys=keys) as whole,
+    ):
         return b"".join(iter(lambda: whole.read(size), b""))
 
 
@@ -61,6 +71,8 @@ def test_volumes_are_full_but_the_last_and_put_end_to_end_are_the_stream(data: b
     assert all(size == encoding.volume_size for size in sizes[:-1])
     assert 0 < sizes[-1] <= encoding.volume_size or (not data and sizes == [0])
     assert list(shelf) == [volume_name("dump.pgc", number, encoding) for number in range(len(sizes))]
+    if encoding.recipients:  # which no two writings make alike
+        return
     whole = Shelf()
     written(whole, data, replace(encoding, volume_size=1 << 20))
     assert b"".join(shelf.values()) == b"".join(whole.values())
@@ -76,6 +88,7 @@ def test_an_exact_multiple_leaves_no_empty_volume_and_an_empty_stream_has_one(si
 
 def test_names_sort_as_their_numbers_and_say_the_encoding() -> None:
     assert [volume_name("dump.pgc", number, ZSTD) for number in (0, 12)] == ["dump.pgc.zst.000", "dump.pgc.zst.012"]
+    assert volume_name("dump.pgc", 0, BOTH) == "dump.pgc.zst.age.000"
     assert volume_name("dump.pgc", 999, NONE) == "dump.pgc.999"
 
 

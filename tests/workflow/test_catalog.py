@@ -9,7 +9,7 @@ import pytest
 from backup.domain.ids import AtOrBefore, BackupId, Latest, parse_reference
 from backup.errors import IntegrityFailed, NotFound, UsageError
 from backup.stream.readers import BytesReader, read_exactly
-from backup.workflow.catalog import Catalog, decode_part
+from backup.workflow.catalog import Catalog
 from tests.contracts.memory_store import MemoryStore
 from tests.support.manifests import START, a_manifest, stored
 
@@ -157,8 +157,8 @@ def test_a_store_with_unreadable_manifests_only_says_so(store: MemoryStore) -> N
 def test_a_part_is_read_checked(catalog: Catalog, store: MemoryStore) -> None:
     backup = catalog.find("shop", Latest())
     (part,) = backup.parts
-    with catalog.open_part(backup, part) as reader:
-        assert decode_part(part, reader).read(100) == b"x" * 30
+    with catalog.open_part(backup, part) as reader, catalog.decoded(part, reader) as content:
+        assert content.read(100) == b"x" * 30
     store.put(f"shop/{backup.id}/dump.pgc.000", BytesReader(b"y" * 30))
     with catalog.open_part(backup, part) as reader, pytest.raises(IntegrityFailed, match="was changed"):
         read_exactly(reader, 1000)
