@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import NoReturn
 
 import pytest
@@ -13,3 +14,11 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (CI is set, so nothing may be missing)", pytrace=False)
     pytest.skip(reason)
+
+
+def program(name: str) -> str:
+    """The path of a program of this machine."""
+    found = shutil.which(name)
+    if found is None:
+        missing(f"there is no {name}")
+    return found
