@@ -29,6 +29,7 @@ from backup.settings import Settings, load
 from backup.signals import undisturbed
 from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
+from backup.stream.age import Identity
 from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog, Listing
 from backup.workflow.copies import Copies
@@ -130,7 +131,7 @@ R = TypeVar("R", bound=Result)
 
 START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
 LOAD = Step(name="load", title="Load every flight that left New York in 2013")
-BACKUP = Step(name="backup", title="Back it up, into both stores at once", command="pgproof backup")
+BACKUP = Step(name="backup", title="Back it up, encrypted, into both stores at once", command="pgproof backup")
 LIST = Step(name="list", title="Show the backups", command="pgproof list")
 LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
 RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
@@ -233,7 +234,10 @@ def _start(stack: ExitStack) -> Servers:
     folder = stack.enter_context(TemporaryDirectory(prefix="pgproof-demo-"))
     address = s3.address(_BUCKET)
     S3Store(address, find_keys(s3.keys, {})).create_bucket()
+    identity = Identity.new()
     environment = {
+        "PGPROOF_ENCRYPT_TO": identity.public,
+        "PGPROOF_IDENTITY": identity.secret,
         "PGPROOF_DATABASE_URL": postgres.socket_address(DATABASE),
         "PGPROOF_PG_BIN": str(bin_dir),
         "PGPROOF_STORE": f"s3://{_BUCKET},{folder}",
@@ -270,13 +274,16 @@ def _lose(settings: Settings) -> Lost:
 def _restore(settings: Settings, store: Store) -> Restored:
     backup = Catalog(store).find(_target(), Latest())
     choice = RestoreChoice(into=RESTORED, jobs=settings.restore.jobs)
-    return Restored(backup=backup, report=restore(backup, store, bootstrap.make_restorer(settings), choice))
+    return Restored(
+        backup=backup,
+        report=restore(backup, store, bootstrap.make_restorer(settings), choice, keys=bootstrap.make_keys(settings)),
+    )
 
 
 def _drill(settings: Settings, stores: Sequence[Store]) -> Drill:
     store, *others = stores
     backup = Catalog(store).find(_target(), Latest())
-    choice = DrillChoice(database=RESTORED, jobs=settings.restore.jobs)
+    choice = DrillChoice(database=RESTORED, jobs=settings.restore.jobs, keys=bootstrap.make_keys(settings))
     result = drill(backup, store, bootstrap.make_scratch(settings), choice, clock=bootstrap.now)
     share_drill(result, backup, store, others)
     if not result.proven:

@@ -10,10 +10,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from queue import SimpleQueue
 from typing import Protocol
 
-from backup.stream.readers import READ_SIZE, ByteReader, BytesReader
+from backup.stream.readers import READ_SIZE, ByteReader
 
 
 class Writer(Protocol):
@@ -95,7 +96,7 @@ class _Inside:
     def __init__(self, made: deque[bytes]) -> None:
         self._made = made
         self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
-        self._rest = BytesReader(b"")
+        self._rest = BytesIO()
         self.said: SimpleQueue[bool | Exception | None] = SimpleQueue()
 
     def run(self, pump: Pump) -> None:
@@ -118,11 +119,11 @@ class _Inside:
         piece = self._pieces.get()
         if piece is None:
             raise _Left
-        self._rest = BytesReader(piece)
+        self._rest = BytesIO(piece)  # whose reads cost nothing: libraries ask for little
         return self._rest.read(size)
 
     def write(self, data: bytes, /) -> int:
-        self._made.append(bytes(data))
+        self._made.append(data)
         return len(data)
 
     def flush(self) -> None:

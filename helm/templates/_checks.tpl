@@ -12,14 +12,14 @@ them with the program's own list). Takes the configuration.
 */}}
 {{- define "pgproof.secretsIn" -}}
 {{- $found := list -}}
-{{- $sections := dict "database" .database -}}
+{{- $sections := dict "database" .database "encryption" .encryption -}}
 {{- if kindIs "map" .notify -}}{{- $_ := set $sections "notify.webhook" .notify.webhook -}}{{- end -}}
 {{- if kindIs "map" .stores -}}
 {{- range $name, $store := .stores -}}{{- $_ := set $sections (printf "stores.%s" $name) $store -}}{{- end -}}
 {{- end -}}
 {{- range $path, $section := $sections -}}
 {{- if kindIs "map" $section -}}
-{{- range $key := hasPrefix "stores." $path | ternary (list "access_key" "secret_key" "session_token") (list "url" "secret") -}}
+{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
 {{- if get $section $key -}}{{- $found = append $found (printf "%s.%s" $path $key) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -45,7 +45,7 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
 {{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
-{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "database" $path | ternary "database.existingSecret" (hasPrefix "stores" $path | ternary "store.existingSecret" "webhook.existingSecret"))) -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (get (dict "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "notify" "webhook.existingSecret") (splitList "." $path | first))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
@@ -54,6 +54,14 @@ them with the program's own list). Takes the configuration.
 {{- if hasKey $db.config $key -}}
 {{- $problems = append $problems (printf "config.%s is set: write %s instead" $key (ternary "storesRequired" $key (eq $key "stores_required"))) -}}
 {{- end -}}
+{{- end -}}
+{{- range $key := list "to" "identity_file" -}}
+{{- if hasKey ($db.config.encryption | default dict) $key -}}
+{{- $problems = append $problems (printf "config.encryption.%s is set: write encryption.%s instead" $key (ternary "to" "identity.existingSecret" (eq $key "to"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $.Values.encryption.to $db.drill.enabled (not $.Values.encryption.identity.existingSecret) -}}
+{{- $problems = append $problems "drill.enabled is set and backups are encrypted, but a drill has no identity to open them: name its Secret in encryption.identity.existingSecret, or run pgproof drill where the identity is" -}}
 {{- end -}}
 {{- range $key := list "sample" "folder" -}}
 {{- if hasKey ($db.config.drill | default dict) $key -}}

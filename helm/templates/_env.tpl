@@ -39,6 +39,18 @@
 {{ include "pgproof.secretEnv" (list "PGPROOF_S3_ACCESS_KEY" $secret "access-key") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_S3_SECRET_KEY" $secret "secret-key") }}
 {{- end }}
+{{- with $values.encryption.to }}
+- {name: PGPROOF_ENCRYPT_TO, value: {{ join "," . | quote }}}
+{{- end }}
+{{- with $values.encryption.identity }}
+{{- /* Only what reads backups may read them: the other pods hold public keys alone. */}}
+{{- if and .existingSecret (has $.component (list "restore" "drill")) }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_IDENTITY" .existingSecret .secretKey) }}
+{{- with .passphraseKey }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_IDENTITY_PASSPHRASE" $values.encryption.identity.existingSecret .) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (or $values.webhook.existingSecret $values.webhook.url) (ne .component "test") }}
 {{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}

@@ -38,6 +38,7 @@ def test_every_database_has_a_drill_which_runs_by_itself_only_if_that_is_said(fi
     running = {name for name, spec in drills.items() if not spec["suspend"]}
     assert running == {
         "drill-values": {"mydb"},
+        "encryption-values": {"mydb"},
         "drill-sidecar-values": {"mydb"},
         "several-databases-values": {"mydb-shop", "mydb-wiki"},
     }.get(file.stem, set())

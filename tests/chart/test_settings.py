@@ -12,13 +12,17 @@ import pytest
 from backup.cli.commands import option_variables
 from backup.settings import Loaded, read
 from backup.settings.leaves import leaves
+from backup.stream.age import Identity
 from tests.chart.render import CI_FILES, Rendered, minimal, pod_specs, render, render_file
 
+IDENTITY = Identity.new()
 SECRETS = {
     "PGPROOF_DATABASE_URL": "postgresql://backup:secret@db.example.com/shop",
     "PGPROOF_RESTORE_TARGET_URL": "postgresql://admin:secret@other.example.com/shop",
     "PGPROOF_S3_ACCESS_KEY": "key",
     "PGPROOF_S3_SECRET_KEY": "secret",
+    "PGPROOF_IDENTITY": IDENTITY.secret,
+    "PGPROOF_IDENTITY_PASSPHRASE": "a horse",
     "PGPROOF_WEBHOOK_URL": "https://hooks.example.com/pgproof",
     "PGPROOF_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
 }
@@ -153,6 +157,17 @@ def test_a_database_may_have_a_retention_and_a_guard_of_its_own(tmp_path: Path) 
         found = settings(rendered, pods[f"CronJob mydb-{name}-backup"], tmp_path).settings
         assert found.rules(found.store()).off is is_off
         assert found.guard.shrink == (100 if is_off else 50)
+
+
+def test_what_backs_up_has_public_keys_alone_and_what_reads_has_the_identity(tmp_path: Path) -> None:
+    identity = {"existingSecret": "key", "passphraseKey": "passphrase"}
+    rendered = render(minimal(encryption={"to": [IDENTITY.public], "identity": identity}, drill={"enabled": True}))
+    for name, pod in pod_specs(rendered):
+        found = settings(rendered, pod, tmp_path).settings.encryption
+        assert found.to == (IDENTITY.public,), name
+        reads = name.endswith(("-restore", "-drill"))
+        assert (found.identity is not None, found.identity_passphrase is not None) == (reads, reads), name
+        assert ("name: key" in str(pod).replace("'", "")) is reads, name
 
 
 def test_every_variable_of_the_templates_is_known() -> None:

@@ -23,6 +23,7 @@ MORE_WAYS = "More ways to restore"
 FIRST_BACKUP = "First backup"
 PROVE_IT = "Prove it"
 WHAT_IS_KEPT = "What is kept"
+ENCRYPT = "Encrypt it"
 SETTINGS = "The few settings that matter"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
@@ -63,7 +64,7 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT}
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT}
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -88,6 +89,17 @@ def test_the_lines_of_the_first_backup_make_verify_and_prove_one(shop: Server, t
     said = run(with_values(blocks(README)[WHAT_IS_KEPT], rules), tmp_path, shop, **values)
 
     assert re.search(r"Z  kept +[\d.]+ KiB +the newest complete one, proven 1, keep-within, daily 1\n", said)
+
+
+def test_what_the_lines_on_encryption_make_opens_what_is_backed_up_with_it(shop: Server, tmp_path: Path) -> None:
+    values = {"PGPROOF_DATABASE_URL": shop.url("shop"), "PGPROOF_STORE": str(tmp_path / "backups")}
+    key_new, export = blocks(README)[ENCRYPT].splitlines()
+    public = run(key_new, tmp_path, shop).strip()
+    name = export.removeprefix("export ").partition("=")[0]
+    run("pgproof backup", tmp_path, shop, **values, **{name: public})
+    (restore,) = re.findall(r"`(PGPROOF_IDENTITY_FILE=\S+ pgproof restore latest)`", README.read_text())
+    run(f"{restore} --into shop_opened", tmp_path, shop, **values)
+    assert counts(shop, "shop_opened") == (1000, 10)
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from backup.demo.s3_server import S3Server
+from backup.stream.age import Identity
 from tests.docs.pages import DOCS, blocks, require, run_bash, with_values
 from tests.fixtures.postgres import NewDatabase, Server, running
 from tests.support.compare import difference, facts
@@ -23,10 +24,11 @@ VALUES = "1. Say what you want"
 FROM_DIRECTORY = "From a directory"
 FROM_BUCKET = "From a bucket"
 CHECK = "3. Check it"
-ROLES = "4. Bring back the roles"
+DECRYPT = "4. Decrypt it"
+ROLES = "5. Bring back the roles"
 OLD_NAME = "Under its old name"
 NEW_NAME = "Under a new name"
-LOOK = "6. Before you let anybody in"
+LOOK = "7. Before you let anybody in"
 AFTER_FETCHING = (CHECK, ROLES, OLD_NAME, NEW_NAME, LOOK)
 
 TARGET = "shop"
@@ -76,7 +78,7 @@ def run_lines(
 ) -> subprocess.CompletedProcess[str]:
     """Run the blocks under these headings as one script, as that server's superuser."""
     found = blocks(PAGE)
-    script = with_values(found[VALUES], values) + "".join(found[heading] for heading in headings)
+    script = with_values(found[VALUES] + "".join(found[heading] for heading in headings), values)
     environ |= {"PGHOST": server.host, "PGPORT": str(server.port)}
     environ |= {"PGUSER": server.superuser, "PGPASSWORD": server.password}
     return run_bash(script, folder, server, **environ)
@@ -92,7 +94,7 @@ def assert_is_restored(source: Server, name: str, destination: Server) -> None:
 
 
 def test_every_shell_line_of_the_page_is_run_by_a_test() -> None:
-    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, *AFTER_FETCHING}
+    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, DECRYPT, *AFTER_FETCHING}
 
 
 def test_the_lines_restore_a_backup_from_a_directory(
@@ -121,6 +123,27 @@ def test_the_lines_restore_a_backup_from_a_bucket(
     done = run_lines(tmp_path, empty_server, FROM_BUCKET, *AFTER_FETCHING, values=values, **environ)
 
     assert done.returncode == 0, done.stderr
+    assert_is_restored(pg18, source, empty_server)
+
+
+def test_the_lines_restore_an_encrypted_backup_with_the_stock_age(
+    pg18: Server, source: str, empty_server: Server, tmp_path: Path
+) -> None:
+    require("zstd")
+    require("age")
+    identity = Identity.new()
+    key = tmp_path / "identity.txt"
+    key.write_text(f"{identity.secret}\n")
+    store = str(tmp_path / "store")
+    values = back_up(pg18, source, store, tmp_path, PGPROOF_ENCRYPT_TO=identity.public)
+    check, *rest = AFTER_FETCHING
+
+    done = run_lines(
+        tmp_path, empty_server, FROM_DIRECTORY, check, DECRYPT, *rest, values={**values, "IDENTITY": str(key)}
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "store").rglob("dump.pgc.zst.age.*"))) > 2
     assert_is_restored(pg18, source, empty_server)
 
 
