@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from backup.bootstrap import now
+from backup.cli.announcing import announced
 from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Table
@@ -26,6 +28,11 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
     Nothing is deleted after a run that failed, or while the newest backup is suspect. What pgproof did not write is
     never touched.
     """
+    with nullcontext() if dry_run else announced(invocation, "prune"):
+        _prune(invocation, dry_run=dry_run)
+
+
+def _prune(invocation: Invocation, *, dry_run: bool) -> None:
     chosen = places(invocation)
     target = target_of_any(invocation, chosen)
     prunings, failures = prune_all(chosen, target, dry_run=dry_run)

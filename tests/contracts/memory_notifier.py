@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backup.domain.events import RunEvent
+from backup.domain.events import EventType, RunEvent
 from backup.errors import NotificationFailed
 
 
@@ -14,9 +14,10 @@ class MemoryNotifier:
         self.limits: list[float] = []
         self.failure = failure
 
-    @property
-    def name(self) -> str:
-        return "memory"
+    name = key = "memory"
+
+    def wants(self, event: EventType, /) -> bool:
+        return event != "backup.started"
 
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         self.limits.append(within)
