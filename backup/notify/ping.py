@@ -15,7 +15,9 @@ _HINT = "check PGPROOF_PING_URL and the service behind it; the run itself is as 
 
 
 class Ping:
-    """Tells one address of each backup, with the run's id, by which start and end belong together. What comes too late is of no use there, so nothing is kept for it.
+    """Tells one address of each backup, with the run's id, by which start and end belong together.
+
+    What comes too late is of no use there, so nothing is kept for it.
 
     Args:
         url: of the check; a secret.

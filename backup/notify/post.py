@@ -76,7 +76,8 @@ class Post:
             body: to send.
             headers: of each attempt, made when it begins.
             within: seconds for all attempts together.
-            path, query: what is added to those of the address.
+            path: what is added to that of the address.
+            query: the same, of its parameters.
 
         Raises:
             NotificationFailed: it was not heard.

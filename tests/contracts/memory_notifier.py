@@ -9,12 +9,11 @@ from backup.errors import NotificationFailed
 class MemoryNotifier:
     """A ports.Notifier that remembers what it was told, and how much time it had; `failure` is raised instead."""
 
-    def __init__(self, failure: Exception | None = None) -> None:
+    def __init__(self, failure: Exception | None = None, *, name: str = "memory") -> None:
+        self.name = self.key = name
         self.heard: list[RunEvent] = []
         self.limits: list[float] = []
         self.failure = failure
-
-    name = key = "memory"
 
     def wants(self, event: EventType, /) -> bool:
         return event != "backup.started"
