@@ -38,7 +38,12 @@ _SUCCESS: dict[Action, EventType] = {
     "restore": "restore.finished",
     "drill": "drill.proven",
 }
-_FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed", "drill": "drill.failed"}
+_FAILURE: dict[Action, EventType] = {
+    "backup": "backup.failed",
+    "restore": "restore.failed",
+    "drill": "drill.failed",
+    "prune": "prune.failed",
+}
 _STORED: dict[type[Exception], EventType] = {
     AfterwardsFailed: "backup.incomplete",
     BackupSuspect: "backup.suspect",
