@@ -154,7 +154,14 @@ def _proven(stores: Sequence[Store], target: str) -> dict[str, object]:
     moment = now()
 
     def look() -> BackupId | None:
-        found = [Catalog(store).newest_proven(target, now=moment) for store in stores]
+        found, failures = [], []
+        for store in stores:
+            try:
+                found.append(Catalog(store).newest_proven(target, now=moment))
+            except PgproofError as error:
+                failures.append(error)
+        if not found:
+            raise failures[0]
         return max((each for each in found if each), default=None)
 
     try:
