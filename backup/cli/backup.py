@@ -178,6 +178,7 @@ def told_stored(made: Made) -> str:
 def told(backup: Manifest) -> str:
     """A backup in one line."""
     return (
-        f"{backup.id}  {backup.target}  {backup.status}  {show_size(backup.stored_bytes)} stored"
+        f"{backup.id}  {backup.target}  {backup.status}{', encrypted' * bool(backup.recipients)}"
+        f"  {show_size(backup.stored_bytes)} stored"
         f" ({show_size(backup.raw_bytes)} dumped)  {show_seconds(backup.duration)}"
     )

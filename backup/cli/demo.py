@@ -28,6 +28,7 @@ from backup.demo.story import (
     CLEAN_UP,
     Compared,
     Done,
+    Heard,
     Loaded,
     Lost,
     Planned,
@@ -130,29 +131,37 @@ def _show(done: Done[Result]) -> None:
 
 def _view(result: Result) -> View:
     """What came of a step, as the command itself would show it where there is one."""
-    view: View = ""
     match result:
-        case Servers():
-            view = f"PostgreSQL {result.postgres}, SeaweedFS at {result.s3}, and the folder {result.folder}"
         case Loaded():
-            view = Table(columns=("table", "rows"), rows=[_figures(row) for row in result.rows.items()], right={"rows"})
-        case Manifest():
-            view = told_backup(result)
+            return Table(columns=("table", "rows"), rows=[_figures(row) for row in result.rows.items()], right={"rows"})
         case Listing():
-            view = backups_table([result], now())
-        case Lost():
-            view = f"gone: {', '.join(result.relations)}"
-        case Restored():
-            view = told_restore(result.backup, result.report)
-        case Drill():
-            view = f"{result.backup}  {result.text}{took(result)}"
+            return backups_table([result], now())
         case Planned():
-            view = list(prune_views(result.prunings))
+            return list(prune_views(result.prunings))
         case Compared():
             rows = [_figures((each.table, each.backed_up, each.left, each.restored)) for each in result.tables]
             figures = ("backed up", "left", "restored")
-            view = Table(columns=("table", *figures), rows=rows, right=set(figures))
-    return view
+            return Table(columns=("table", *figures), rows=rows, right=set(figures))
+    return _line(result)
+
+
+def _line(result: Result) -> str:
+    """The same of a step of which there is little to say."""
+    line = ""
+    match result:
+        case Servers():
+            line = f"PostgreSQL {result.postgres}, SeaweedFS at {result.s3}, and the folder {result.folder}"
+        case Manifest():
+            line = told_backup(result)
+        case Heard():
+            line = "\n".join(f"{each['type']}: {each['data']['text']} (signature good)" for each in result.messages)
+        case Lost():
+            line = f"gone: {', '.join(result.relations)}"
+        case Restored():
+            line = told_restore(result.backup, result.report)
+        case Drill():
+            line = f"{result.backup}  {result.text}{took(result)}"
+    return line
 
 
 def _figures(row: Sequence[str | int | None]) -> list[str]:

