@@ -13,6 +13,7 @@ EventType = Literal[
     "backup.incomplete",
     "backup.suspect",
     "backup.failed",
+    "backup.missed",
     "restore.finished",
     "restore.failed",
     "drill.proven",

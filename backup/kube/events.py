@@ -18,6 +18,7 @@ _REASONS: dict[EventType, str] = {
     "backup.incomplete": "BackupIncomplete",
     "backup.suspect": "BackupSuspect",
     "backup.failed": "BackupFailed",
+    "backup.missed": "BackupMissed",
     "restore.finished": "RestoreFinished",
     "restore.failed": "RestoreFailed",
     "drill.proven": "DrillProven",

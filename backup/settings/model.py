@@ -36,6 +36,7 @@ from backup.settings.kinds import (
     exact_size,
     webhook_secrets,
 )
+from backup.settings.monitoring import MetricsSettings, WatchSettings
 from backup.stores.addresses import MOST_PARTS
 
 _SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
@@ -130,6 +131,8 @@ class Settings(Section):
     drill: DrillSettings = Field(default_factory=DrillSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
     kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -201,6 +204,9 @@ class Settings(Section):
             found += _secret_lines(kept.get_secret_value()) if kept else []
         webhook = self.notify.webhook
         found += [*webhook.keys, *([webhook.url.get_secret_value()] if webhook.url else [])]
+        if self.metrics.pushgateway:
+            gateway = self.metrics.pushgateway.get_secret_value()
+            found += [gateway, *passwords(gateway)]
         return tuple(secret for secret in found if secret)
 
 

@@ -6,7 +6,8 @@ Owns that it never changes what the run was: this is the one place where a failu
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from backup.domain.events import RunEvent
 from backup.errors import Interrupted, NotificationFailed
@@ -25,13 +26,18 @@ def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float) -
     end = time.monotonic() + within
     for waiting, notifier in zip(range(len(notifiers), 0, -1), notifiers, strict=True):
         share = max(end - time.monotonic(), 0) / waiting
-        try:
-            notifier.tell(event, within=share)
-            log.debug("told", who=notifier.name, what=event.type)
-        except NotificationFailed as error:
-            log.warning("not told", what=event.type, reason=error.message, detail=error.detail, hint=error.hint)
-        except Interrupted:
-            raise
-        except Exception as error:  # noqa: BLE001 -- nor does a bug of whoever is told change what the run was
-            reason = f"{type(error).__name__}: {error}"
-            log.warning("not told, by a bug: please report it", who=notifier.name, what=event.type, reason=reason)
+        record(notifier.name, event.type, partial(notifier.tell, event, within=share))
+
+
+def record(who: str, what: str, tell: Callable[[], None]) -> None:
+    """Let somebody be told of something; where that fails, or whoever is told has a bug, it is said and no more."""
+    try:
+        tell()
+        log.debug("told", who=who, what=what)
+    except NotificationFailed as error:
+        log.warning("not told", what=what, reason=error.message, detail=error.detail, hint=error.hint)
+    except Interrupted:
+        raise
+    except Exception as error:  # noqa: BLE001 -- nor does a bug of whoever is told change what the run was
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("not told, by a bug: please report it", who=who, what=what, reason=reason)
