@@ -26,13 +26,14 @@ def alert(invocation: Invocation, error: PgproofError, *, target: str | None, fa
     Raises:
         ConfigurationError: somebody is to be told in a way that is not possible.
     """
+    store = ", ".join(each.url for each in invocation.stores)
     event = RunEvent(
         type="backup.missed",
         time=now(),
         run=uuid4(),
         target=target,
         text=redact(error.message),
-        facts=jsonable({"host": socket.gethostname(), "pgproof": __version__, **facts}),
+        facts=jsonable({"store": store, "host": socket.gethostname(), "pgproof": __version__, **facts}),
         error=describe(error),
     )
     with suppress(Interrupted), undisturbed():

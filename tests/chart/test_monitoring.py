@@ -1,4 +1,4 @@
-"""Watch, rules and dashboard: what they are made of, that each rule fires and does not, and that every figure exists."""
+"""Watch, rules and dashboard: what they are made of, when each rule fires, and that every figure exists."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def rules(**said: Any) -> list[dict[str, Any]]:  # noqa: ANN401 -- values of any
     (group,) = next(iter(rendered.of("PrometheusRule").values()))["spec"]["groups"]
     found: list[dict[str, Any]] = group["rules"]
     return found
+
+
+def promtool(*arguments: str, folder: Path) -> tuple[int, str]:
+    """Run it; its exit status, and all that it said."""
+    argv = [program("promtool"), *arguments]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def dashboard() -> dict[str, Any]:
@@ -155,26 +162,15 @@ def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
 def test_a_rule_fires_when_it_should_and_not_before(alert: str, tmp_path: Path) -> None:
     document = {"groups": [{"name": "pgproof", "rules": [each for each in rules() if each["alert"] == alert]}]}
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(document))
-    firing, silent = CASES[alert]
     answers = []
-    for given, at in (firing, silent):
-        # promtool compares the labels of each alert; which alerts there are at all is asked of its own series.
-        query = {"expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)', "eval_time": at}
-        said = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": []}
-        wanted = 1 if (given, at) == firing else 0
-        samples = [{"labels": "{}", "value": wanted}]
-        said["tests"] = [
-            {"interval": "1m", "input_series": given, "promql_expr_test": [{**query, "exp_samples": samples}]}
-        ]
+    for (given, at), wanted in zip(CASES[alert], (1, 0), strict=True):
+        # Whether it fires is asked of its own series, whatever its labels are.
+        fires = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
+        asked = {"expr": fires, "eval_time": at, "exp_samples": [{"labels": "{}", "value": wanted}]}
+        case = {"interval": "1m", "input_series": given, "promql_expr_test": [asked]}
+        said = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [case]}
         (tmp_path / "test.yaml").write_text(yaml.safe_dump(said))
-        done = subprocess.run(
-            [program("promtool"), "test", "rules", "test.yaml"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        answers.append((done.returncode, done.stdout + done.stderr))
+        answers.append(promtool("test", "rules", "test.yaml", folder=tmp_path))
     assert [code for code, _ in answers] == [0, 0], answers
 
 
@@ -182,13 +178,8 @@ def test_a_rule_fires_when_it_should_and_not_before(alert: str, tmp_path: Path) 
 def test_promtool_finds_nothing_wrong_with_the_rules(file: Path, tmp_path: Path) -> None:
     for name, each in render_file(file).of("PrometheusRule").items():
         (tmp_path / name).write_text(yaml.safe_dump(each["spec"]))
-        done = subprocess.run(
-            [program("promtool"), "check", "rules", "--lint-fatal", name],
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        code, said = promtool("check", "rules", "--lint-fatal", name, folder=tmp_path)
+        assert code == 0, said
 
 
 def test_every_figure_in_a_rule_or_on_the_dashboard_is_one_that_pgproof_has() -> None:

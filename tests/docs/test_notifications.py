@@ -36,6 +36,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "backup.succeeded": ("Every message", "backup.succeeded"),
     "restore.finished": ("Every message", "restore.finished"),
     "backup.failed": ("Every message", "backup.failed"),
+    "backup.missed": ("Every message", "backup.missed", "backup.failed"),
     "backup.incomplete": ("Every message", "backup.succeeded", "backup.failed"),
     "backup.suspect": ("Every message", "backup.succeeded", "backup.failed"),
     "restore.failed": ("Every message", "backup.failed"),
@@ -74,7 +75,8 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             for name in (DATABASE, f"{DATABASE}_2", f"{DATABASE}_shrinks"):
                 connection.execute(f"DROP DATABASE {name}".encode())
         codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z")]
-        assert codes == [0, 0, 0, 7, 4, 9]
+        codes.append(pgproof("check", "--max-age", "1s", "--alert").code)
+        assert codes == [0, 0, 0, 7, 4, 9, 16]
         yield {message.json["type"]: message for message in receiver.messages}
 
 

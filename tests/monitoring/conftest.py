@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backup.domain.drill import Drill, Verdict, key_of
-from backup.domain.manifest import Manifest
+from backup.domain.manifest import Manifest, Purpose, Status
 from backup.domain.proof import Totals
 from backup.stores.directory import DirectoryStore
 from backup.stream.readers import BytesReader
@@ -41,12 +41,19 @@ class Shelf:
         folder.mkdir()
         return replace(self, folder=folder)
 
-    def put(self, age: timedelta, *, target: str = "shop", **changes: object) -> Manifest:
+    def put(
+        self,
+        age: timedelta,
+        *,
+        target: str = "shop",
+        status: Status = Status.COMPLETE,
+        purpose: Purpose = "backup",
+    ) -> Manifest:
         """A backup whose snapshot is so old."""
         made = a_manifest(datetime.now(UTC) - age, target=target)
         rows = Totals(mode="rows", tables=2, rows=1234, fingerprinted=0, counted=2, unproven=0, seconds=0.5)
         seconds = {"dump": 1.5, "proof": 0.5}
-        return stored(self.store, replace(made, **{"proof": rows, "seconds": seconds, **changes}))  # type: ignore[arg-type] -- as the test has it
+        return stored(self.store, replace(made, status=status, purpose=purpose, proof=rows, seconds=seconds))
 
     def drill(self, backup: Manifest, verdict: Verdict = "proven", *, age: timedelta = HOUR) -> None:
         """The result of a drill of a backup."""

@@ -1,4 +1,4 @@
-"""Prometheus and a Pushgateway of a test's own, and the watch; each on a free port, with its data in the test's folder."""
+"""Prometheus and a Pushgateway of a test's own, and the watch; on free ports, with data in the test's folder."""
 
 from __future__ import annotations
 

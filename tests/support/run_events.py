@@ -14,7 +14,7 @@ ERROR = {"code": "dump_failed", "message": "pg_dump broke off", "exit_code": 5}
 
 def an_event(type_: EventType = "backup.succeeded", *, text: str = "shop: it went as it went") -> RunEvent:
     """One of this type; of a failure with its error."""
-    failed = type_.endswith((".failed", ".incomplete", ".suspect"))
+    failed = type_.endswith((".failed", ".missed", ".incomplete", ".suspect"))
     facts = {} if failed else {"store": "/backups", "backup": {"id": "20261122T080000Z", "stored_bytes": 1234}}
     return RunEvent(
         type=type_, time=TIME, run=RUN, target="shop", text=text, facts=facts, error=ERROR if failed else None
