@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backup.domain.events import events_of
+from backup.errors import ConfigurationError
 from backup.logs import log
 from backup.ports import Notifier, Scratch, Store
 from backup.settings import Settings, StoreSettings
@@ -202,14 +204,15 @@ def make_scratch(settings: Settings, *, on: str | None = None) -> Scratch:
 
 
 def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:
-    """Everybody who is told how a run ended. Raises ConfigurationError where that cannot be done as it is set."""
-    found: list[Notifier] = []
-    webhook = settings.notify.webhook
-    if webhook.url:
-        from backup.notify.webhook import Webhook
+    """Everybody who is told what happened to a run; an address that is of no use is told, and passed over.
 
-        url = webhook.url.get_secret_value()
-        found.append(Webhook(url, keys=webhook.keys, timeout=webhook.timeout, ca_file=webhook.ca_file))
+    Raises:
+        ConfigurationError: somebody cannot be told in the way that is set.
+    """
+    receivers, useless = make_receivers(settings)
+    for error in useless:
+        log.warning("nobody is told there", reason=error.message, detail=error.detail, hint=error.hint)
+    found: list[Notifier] = [*receivers]
     if settings.kubernetes.cronjob:
         from backup.kube.events import CronJobEvents
 
@@ -265,6 +268,42 @@ def make_endpoint(settings: Settings, watch: Watch) -> Endpoint:
     from backup.notify.endpoint import Endpoint
 
     return Endpoint(settings.watch.host, settings.watch.port, watch.measure)
+
+
+def make_receivers(settings: Settings) -> tuple[tuple[Notifier, ...], tuple[ConfigurationError, ...]]:
+    """Those who are told over the network, and why an address of chat or mail is of no use.
+
+    Raises:
+        ConfigurationError: the webhook or the ping cannot be told in the way that is set.
+    """
+    notify = settings.notify
+    found: list[Notifier] = []
+    useless: list[ConfigurationError] = []
+    if notify.webhook.url:
+        from backup.notify.webhook import Webhook
+
+        webhook = notify.webhook
+        found.append(
+            Webhook(
+                notify.webhook.url.get_secret_value(),
+                keys=webhook.keys,
+                events=events_of(webhook.events),
+                timeout=webhook.timeout,
+                ca_file=webhook.ca_file,
+            )
+        )
+    for number, (events, address) in enumerate(notify.addresses, start=1):
+        from backup.notify.chat import Chat
+
+        try:
+            found.append(Chat(address, number=number, events=events))
+        except ConfigurationError as error:
+            useless.append(error)
+    if notify.ping.url:
+        from backup.notify.ping import Ping
+
+        found.append(Ping(notify.ping.url.get_secret_value(), timeout=notify.ping.timeout))
+    return tuple(found), tuple(useless)
 
 
 def _told_direct(address: Address) -> Address:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -141,6 +142,15 @@ def setup(
     _follow_libraries(logging.WARNING if verbose else logging.CRITICAL)
 
 
+_COLOUR = re.compile(r"\x1b\[\d*m")
+_recent: deque[str] = deque(maxlen=200)
+
+
+def recent(count: int) -> tuple[str, ...]:
+    """The last events as they were printed, without colours; 200 at most."""
+    return tuple(_recent)[-count:]
+
+
 class _Stderr:
     """Writes lines to whatever stderr is at that time: a progress bar may stand in for it."""
 
@@ -148,6 +158,7 @@ class _Stderr:
         pass
 
     def msg(self, message: str) -> None:
+        _recent.append(_COLOUR.sub("", message))
         print(message, file=sys.stderr, flush=True)  # noqa: T201 -- this is the one place that prints events
 
     debug = info = warning = error = critical = msg

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from backup.domain.checks import Check
 from backup.domain.drill import CheckResult
-from backup.domain.events import RunEvent
+from backup.domain.events import EventType, RunEvent
 from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
 from backup.domain.proof import NOTHING, Facts, Mode, Proof
 from backup.stream.readers import ByteReader
@@ -329,6 +329,13 @@ class Notifier(Protocol):
     @property
     def name(self) -> str:
         """Who it is, for people; no secret."""
+
+    @property
+    def key(self) -> str:
+        """By what a later run knows it again, no secret; empty where a message that comes later is of no use."""
+
+    def wants(self, event: EventType, /) -> bool:
+        """Whether it is told of such events."""
 
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         """Tell it, and return when it was heard.

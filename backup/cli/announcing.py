@@ -6,7 +6,8 @@ Owns what is said of a run. A run that is stopped has less time to say so than o
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from uuid import uuid4
@@ -16,15 +17,21 @@ from backup.bootstrap import make_notifiers, now
 from backup.cli.failures import as_told, describe
 from backup.cli.options import Invocation
 from backup.cli.output import jsonable
+from backup.cli.places import places
 from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
+from backup.domain.ids import BackupId
 from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError
-from backup.logs import redact
+from backup.limits import in_time
+from backup.logs import log, recent, redact
+from backup.ports import Store
 from backup.signals import undisturbed
 from backup.workflow.announce import announce
+from backup.workflow.catalog import Catalog
+from backup.workflow.outbox import Outbox
 
-Action = Literal["backup", "restore", "drill"]
+Action = Literal["backup", "restore", "drill", "prune"]
 
 _SUCCESS: dict[Action, EventType] = {
     "backup": "backup.succeeded",
@@ -41,6 +48,11 @@ PATIENCE = 20.0
 """Seconds in which everybody must have been told."""
 HURRY = 5.0
 """The same after a signal: whoever sent it may kill us half a minute later."""
+AT_THE_START = 3.0
+"""The same before a backup, which is waiting for it."""
+_A_MOMENT = 3.0
+"""Seconds in which the last proven backup is looked for."""
+_LOG_LINES = 20
 
 
 class Announcement:
@@ -67,24 +79,10 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
     Raises:
         ConfigurationError: somebody is to be told in a way that is not possible; nothing was done yet.
     """
-    notifiers = make_notifiers(invocation.settings)
     announcement = Announcement(_target(invocation))
-    base = {"store": _store(invocation), "host": socket.gethostname(), "pgproof": __version__}
-    run = uuid4()
-
-    def tell(kind: EventType, text: str, error: dict[str, object] | None, *, within: float) -> None:
-        event = RunEvent(
-            type=kind,
-            time=now(),
-            run=run,
-            target=announcement.target,
-            text=redact(f"{announcement.target}: {text}" if announcement.target else text),
-            facts=jsonable({**base, **announcement.facts}),
-            error=error,
-        )
-        with suppress(Interrupted), undisturbed():  # the work has ended: a signal that comes now has nothing to stop
-            announce(event, notifiers, within=within)
-
+    teller = Teller(invocation, announcement)
+    if action == "backup":
+        teller.tell("backup.started", "backup started", within=AT_THE_START)
     try:
         yield announcement
     except Exception as error:
@@ -93,11 +91,75 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
             within = HURRY if isinstance(error, Interrupted) else PATIENCE
             stored = _STORED.get(type(error)) if action == "backup" else None
             text = told.message if stored else f"{action} failed: {told.message}"
-            tell(stored or _FAILURE[action], text, describe(told), within=within)
+            teller.tell(stored or _FAILURE[action], text, describe(told), within=within)
         raise
-    if not announcement.quiet:
+    if not announcement.quiet and action in _SUCCESS:
         leave(announcement.text)
-        tell(_SUCCESS[action], announcement.text, None, within=PATIENCE)
+        teller.tell(_SUCCESS[action], announcement.text, within=PATIENCE)
+
+
+class Teller:
+    """Tells what happens to one run, to whom the settings name.
+
+    Raises:
+        ConfigurationError: somebody is to be told in a way that is not possible.
+    """
+
+    def __init__(self, invocation: Invocation, announcement: Announcement) -> None:
+        self._notifiers = make_notifiers(invocation.settings)
+        self._invocation = invocation
+        self._announcement = announcement
+        self._run = uuid4()
+        self._base = {"store": _store(invocation), "host": socket.gethostname(), "pgproof": __version__}
+
+    def tell(self, kind: EventType, text: str, error: dict[str, object] | None = None, *, within: float) -> None:
+        """Tell it. Nothing of it changes what the run was."""
+        if not any(each.wants(kind) for each in self._notifiers):
+            return
+        target = self._announcement.target
+        facts = {**self._base, **self._announcement.facts}
+        begun = time.monotonic()
+        stores = self._stores() if kind != "backup.started" and any(each.key for each in self._notifiers) else []
+        with suppress(Interrupted), undisturbed():  # the work has ended: a signal that comes now has nothing to stop
+            if stores and target and within > HURRY:
+                facts |= _proven(stores, target)
+            event = RunEvent(
+                id=f"msg_{uuid4().hex}",
+                type=kind,
+                time=now(),
+                run=self._run,
+                target=target,
+                text=redact(f"{target}: {text}" if target else text),
+                facts=jsonable(facts),
+                error=error,
+                log=recent(_LOG_LINES) if error else (),
+            )
+            confidential = bool(self._invocation.settings.encryption.to)
+            outbox = Outbox(stores, target, confidential=confidential) if stores and target else None
+            announce(event, self._notifiers, within=within - (time.monotonic() - begun), outbox=outbox)
+
+    def _stores(self) -> list[Store]:
+        with suppress(PgproofError):
+            return [place.store for place in places(self._invocation)]
+        return []
+
+
+def _proven(stores: Sequence[Store], target: str) -> dict[str, object]:
+    """The newest backup that is proven, for all that can be found out in a moment; nothing where that fails."""
+    moment = now()
+
+    def look() -> BackupId | None:
+        found = [Catalog(store).newest_proven(target, now=moment) for store in stores]
+        return max((each for each in found if each), default=None)
+
+    try:
+        newest = in_time(look, _A_MOMENT)
+    except (TimeoutError, PgproofError) as error:
+        log.debug("the last proven backup is not told", reason=str(error))
+        return {}
+    if newest is None:
+        return {"proven": None}
+    return {"proven": {"id": str(newest), "age_seconds": round((moment - newest.started).total_seconds())}}
 
 
 def _target(invocation: Invocation) -> str | None:

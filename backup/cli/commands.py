@@ -35,6 +35,7 @@ TABLE = {
     "accept": "backup.cli.accept",
     "copy": "backup.cli.copy",
     "key": "backup.cli.key",
+    "notify": "backup.cli.notify",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",
     "demo": "backup.cli.demo",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from backup.bootstrap import now
+from backup.cli.announcing import announced
 from backup.cli.failures import describe
 from backup.cli.measuring import Measurement, measured
 from backup.cli.options import Invocation, command, option, setting_option
@@ -27,7 +29,8 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
     Nothing is deleted after a run that failed, or while the newest backup is suspect. What pgproof did not write is
     never touched.
     """
-    with measured(invocation, "prune", quiet=dry_run) as measurement:
+    announcing = nullcontext() if dry_run else announced(invocation, "prune")
+    with measured(invocation, "prune", quiet=dry_run) as measurement, announcing:
         _prune(invocation, measurement, dry_run=dry_run)
 
 

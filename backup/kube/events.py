@@ -19,6 +19,7 @@ _REASONS: dict[EventType, str] = {
     "backup.suspect": "BackupSuspect",
     "backup.failed": "BackupFailed",
     "backup.missed": "BackupMissed",
+    "prune.failed": "PruneFailed",
     "restore.finished": "RestoreFinished",
     "restore.failed": "RestoreFailed",
     "drill.proven": "DrillProven",
@@ -54,6 +55,15 @@ class CronJobEvents:
     def name(self) -> str:
         """Which CronJob."""
         return f"Events on the CronJob {self._cronjob}"
+
+    @property
+    def key(self) -> str:
+        """None: the cluster knows when it was told."""
+        return ""
+
+    def wants(self, event: EventType, /) -> bool:
+        """How runs end."""
+        return event in _REASONS
 
     def tell(self, event: RunEvent, /, *, within: float) -> None:
         """Create one Event."""

@@ -6,35 +6,32 @@ run. A push replaces a group as a whole, so what a store that is down said last 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client.exposition import basic_auth_handler, default_handler, push_to_gateway, pushadd_to_gateway
 
-from backup.domain.events import EventType, RunEvent
+from backup.domain.events import ENDS, EventType, RunEvent
 from backup.domain.metrics import Action, Ended, Sample, Sighting, measure, measure_run
 from backup.errors import ConfigurationError, NotificationFailed, PgproofError
+from backup.limits import in_time
 from backup.logs import log, redact
 from backup.notify.exposition import registry_of, write_file
 
 JOB = "pgproof"
 _ACTIONS: dict[str, Action] = {"backup": "backup", "restore": "restore", "drill": "drill"}
-_NO_RUN: frozenset[str] = frozenset({"backup.missed"})
-"""Events that tell of no run: what the last one left must not be overwritten."""
+_NO_RUN: frozenset[EventType] = frozenset({"backup.missed"})
+"""Of failures those that tell of no run: what the last one left must not be overwritten."""
 _LEAST = 0.1
 """Seconds that anything has in any case."""
 _HINT = "check PGPROOF_PUSHGATEWAY and the service behind it; the run itself is as it was told"
 Look = Callable[[Sequence[str]], Sequence[Sighting]]
 """Looks at all stores, at these targets or at all, and raises nothing for one that is down."""
-T = TypeVar("T")
 
 
 class Pushgateway:
@@ -104,6 +101,15 @@ class Metrics:
         return "metrics: " + ", ".join(places)
 
     @property
+    def key(self) -> str:
+        """None: what a later run leaves is of then."""
+        return ""
+
+    def wants(self, event: EventType, /) -> bool:
+        """How runs end."""
+        return _action_of(event) is not None
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._begun
@@ -134,7 +140,7 @@ class Metrics:
         run = measure_run(ended)
         try:
             wanted = (ended.target,) if ended.target else ()
-            sightings = _in_time(lambda: self._look(wanted), within / 2)
+            sightings = in_time(lambda: self._look(wanted), within / 2)
         except TimeoutError:
             log.debug("the stores were not seen in time", seconds=within / 2)
             sightings = ()
@@ -176,7 +182,7 @@ class Metrics:
             left = max(min(self._timeout, end - time.monotonic()), _LEAST)
             down = "target" not in group and len(samples) == 1  # pgproof_store_up alone: the others stay as they were
             try:
-                _in_time(partial(gateway.push, samples, group, within=left, whole=not down), left)
+                in_time(partial(gateway.push, samples, group, within=left, whole=not down), left)
             except TimeoutError:
                 raise NotificationFailed(
                     f"pushgateway at {gateway.place}: no answer in {left:.3g} s", hint=_HINT
@@ -184,18 +190,5 @@ class Metrics:
 
 
 def _action_of(kind: EventType) -> Action | None:
-    return None if kind in _NO_RUN else _ACTIONS.get(kind.partition(".")[0])
-
-
-def _in_time(call: Callable[[], T], seconds: float) -> T:
-    """Do it on a thread that is left alone when the time is over. Raises TimeoutError then."""
-    ended: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            ended.set_result(call())
-        except Exception as error:  # noqa: BLE001 -- raised again where somebody waits
-            ended.set_exception(error)
-
-    threading.Thread(target=run, name="metrics", daemon=True).start()
-    return ended.result(timeout=max(seconds, _LEAST))
+    """The run whose end an event tells; a prune leaves its figures by itself, for only its failure is an event."""
+    return _ACTIONS.get(kind.partition(".")[0]) if kind in ENDS - _NO_RUN else None

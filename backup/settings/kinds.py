@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, SecretStr
 from pydantic.functional_validators import AfterValidator
 
+from backup.domain.events import EventType, events_of
 from backup.domain.ids import check_target
 from backup.domain.rules import OFF, parse_rules
 from backup.domain.sizes import parse_size
@@ -25,6 +26,7 @@ _STORE_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,62}(/[^?#]*)?|file://
 _MEMORY = re.compile(r"\d+\s*(kB|MB|GB|TB)")
 _SHORTEST_KEY = 24
 """Bytes; the least that Standard Webhooks allows."""
+_ADDRESS = re.compile(r"(?:(?P<words>[A-Za-z.,]+)=)?(?P<address>[A-Za-z][A-Za-z0-9+.-]*://\S+)")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
@@ -167,6 +169,32 @@ def webhook_secrets(secret: SecretStr) -> tuple[str, ...]:
     return tuple(re.split(r"[,\s]+", secret.get_secret_value().strip()))
 
 
+def _events(words: tuple[str, ...]) -> tuple[str, ...]:
+    events_of(words)
+    return words
+
+
+def _addresses(secret: SecretStr) -> SecretStr:
+    addresses(secret)
+    return secret
+
+
+def addresses(secret: SecretStr) -> tuple[tuple[frozenset[EventType], str], ...]:
+    """The addresses that are written in one setting, separated by spaces or lines, each with what it is told.
+
+    As in apprise's own files: `ADDRESS`, which is told of failures, or `WORD,WORD=ADDRESS`; lines that begin with # are
+    comments. Raises ValueError for what is none; of an address it shows nothing.
+    """
+    lines = [line for line in secret.get_secret_value().splitlines() if not line.lstrip().startswith("#")]
+    found = []
+    for number, entry in enumerate(" ".join(lines).split(), start=1):
+        match = _ADDRESS.fullmatch(entry)
+        if not match:
+            raise ValueError(f"entry {number} is no address, such as mailto://… or failure,drill.proven=discord://…")
+        found.append((events_of((match["words"] or "failure").split(",")), match["address"]))
+    return tuple(found)
+
+
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
         raise ValueError("must be a size as PostgreSQL writes it, such as 256MB")
@@ -198,6 +226,10 @@ Target = Annotated[str, AfterValidator(_target)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 StsUrl = Annotated[str, AfterValidator(_sts_url)]
+Events = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_events)]
+"""Kinds of events, in an environment separated by commas."""
+Addresses = Annotated[SecretStr, AfterValidator(_addresses)]
+"""Of chat and mail; see `addresses`."""
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 WebhookSecrets = Annotated[SecretStr, AfterValidator(_webhook_secrets)]
 """Several, separated by commas or spaces: each signs, so that one can be changed for another."""

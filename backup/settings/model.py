@@ -6,7 +6,6 @@ Owns what can be set and which values are possible; must not read anything (see 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
@@ -31,12 +30,10 @@ from backup.settings.kinds import (
     OrAll,
     Retention,
     Target,
-    WebhookSecrets,
-    WebhookUrl,
     exact_size,
-    webhook_secrets,
 )
 from backup.settings.monitoring import MetricsSettings, WatchSettings
+from backup.settings.notifying import NotifySettings
 from backup.stores.addresses import MOST_PARTS
 
 _SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
@@ -47,36 +44,6 @@ _PASSWORDS_IN_URL = (
 _SECRET_KEYWORD = re.compile(
     rf"(?:^|\s)(?:{'|'.join(_SECRET_KEYWORDS)})\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)*))", re.DOTALL
 )
-
-
-class WebhookSettings(Section):
-    """A web address that is told how each backup and each restore ended."""
-
-    url: Annotated[WebhookUrl | None, Env("PGPROOF_WEBHOOK_URL")] = Field(
-        default=None, description="Where to send it, by POST; a secret, for many services put a token in it."
-    )
-    secret: Annotated[WebhookSecrets | None, Env("PGPROOF_WEBHOOK_SECRET")] = Field(
-        default=None,
-        description="Secret that signs it by the Standard Webhooks convention: whsec_ and base64. While one is "
-        "changed for another, both, separated by a comma.",
-    )
-    timeout: Annotated[int, Env("PGPROOF_WEBHOOK_TIMEOUT")] = Field(
-        default=10, ge=1, le=60, description="Seconds to wait for an answer, each time it is tried."
-    )
-    ca_file: Annotated[Path | None, Env("PGPROOF_WEBHOOK_CA_FILE")] = Field(
-        default=None, description="Certificates (PEM) to trust instead of the public ones."
-    )
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The secrets, each by itself."""
-        return webhook_secrets(self.secret) if self.secret else ()
-
-
-class NotifySettings(Section):
-    """Who is told how a run ended."""
-
-    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
 
 
 class KubernetesSettings(Section):
@@ -202,8 +169,7 @@ class Settings(Section):
             found += [key.get_secret_value() for key in keys if key]
         for kept in (self.encryption.identity, self.encryption.identity_passphrase):
             found += _secret_lines(kept.get_secret_value()) if kept else []
-        webhook = self.notify.webhook
-        found += [*webhook.keys, *([webhook.url.get_secret_value()] if webhook.url else [])]
+        found += self.notify.secrets
         if self.metrics.pushgateway:
             gateway = self.metrics.pushgateway.get_secret_value()
             found += [gateway, *passwords(gateway)]

@@ -300,6 +300,8 @@ def summary(backup: Manifest) -> dict[str, Any]:
         "encrypted": bool(backup.recipients),
         "raw_bytes": backup.raw_bytes,
         "stored_bytes": backup.stored_bytes,
+        "tables": backup.proof.tables if backup.proof else None,
+        "rows": backup.proof.rows if backup.proof else None,
         "seconds": round(backup.duration, 3),
         "filtered": backup.filtered,
         "labels": backup.labels,

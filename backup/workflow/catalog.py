@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 from backup.domain.drill import DRILL_LIMIT, FOLDER, Drill, prove
@@ -19,7 +20,7 @@ from backup.ports import Store
 from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, drain, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
-from backup.workflow.runs import read_mark
+from backup.workflow.runs import read_mark, read_runs
 
 _DEPTH = 3
 
@@ -149,6 +150,13 @@ class Catalog:
             else:
                 log.warning("passed over", reason=result.message)
         return tuple(sorted(found, key=lambda drill: drill.time))
+
+    def newest_proven(self, target: str, *, now: datetime) -> BackupId | None:
+        """The newest backup that a drill has proven; reads no manifest, and drills only until it is found."""
+        for folder in sorted(read_runs(self.store, target, now=now), key=lambda each: each.run.id, reverse=True):
+            if folder.run.finished and folder.run.drilled and prove(self.drills(target, folder.run.id)):
+                return folder.run.id
+        return None
 
     def are_drills_readable(self, target: str, backup_id: BackupId) -> bool:
         """Whether each result of a drill of a backup can be read."""

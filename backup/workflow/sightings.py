@@ -15,9 +15,8 @@ from backup.logs import log
 from backup.ports import Clock, Leftover, Store, StoredObject
 from backup.stream.readers import ByteReader, BytesReader, read_exactly
 from backup.workflow.catalog import Catalog
+from backup.workflow.outbox import FOLDER as OUTBOX
 
-OUTBOX = "outbox"
-"""Folder of a target in which messages wait that nobody has heard yet."""
 Room = Callable[[], tuple[int, int] | None]
 """Free bytes and all bytes of the disk of a store; None where that is not known."""
 _WORTH_KEEPING = 1 << 20

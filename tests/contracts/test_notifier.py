@@ -15,12 +15,14 @@ import pytest
 from backup.domain.events import EventType
 from backup.errors import NotificationFailed
 from backup.kube.events import CronJobEvents
+from backup.notify.chat import Chat
+from backup.notify.ping import Ping
 from backup.notify.webhook import Webhook
 from backup.ports import Notifier
 from tests.contracts.memory_notifier import MemoryNotifier
 from tests.fixtures.proxy import proxied
 from tests.support.pod import CRONJOBS, Pod, running_pod
-from tests.support.receiver import Answer, Receiver, hangs, receiving, says
+from tests.support.receiver import Answer, Message, Receiver, hangs, receiving, says
 from tests.support.run_events import an_event
 
 PATH, PASSWORD, KEY = "T0ken-of-the-path", "pass-word", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -41,13 +43,13 @@ class Kind:
     faults: dict[str, Fault]
 
 
-@pytest.fixture(params=["memory", "webhook", "events"])
+@pytest.fixture(params=["memory", "webhook", "chat", "ping", "events"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kind]:
     with ExitStack() as stack:
         if request.param == "memory":
             yield _memory()
-        elif request.param == "webhook":
-            yield _webhook(stack, stack.enter_context(receiving()))
+        elif request.param in HTTP:
+            yield _over_http(stack, stack.enter_context(receiving()), *HTTP[request.param])
         else:
             pod = stack.enter_context(running_pod(tmp_path))
             yield _events(stack, pod, monkeypatch)
@@ -59,7 +61,23 @@ def _memory() -> Kind:
     return Kind(notifier=memory, heard=lambda: [event.text for event in memory.heard], faults=faults)
 
 
-def _webhook(stack: ExitStack, receiver: Receiver) -> Kind:
+HTTP: dict[str, tuple[Callable[[str], Notifier], Callable[[Message], str]]] = {
+    "webhook": (
+        lambda url: Webhook(url, keys=(f"whsec_{KEY}",)),
+        lambda message: str(message.json["data"]["text"]),
+    ),
+    "chat": (
+        lambda url: Chat(url.replace("http", "json", 1)),
+        lambda message: str(message.json["message"]).partition("\n")[0],
+    ),
+    "ping": (Ping, lambda message: message.body.decode().partition("\n")[0]),
+}
+"""Those that POST: how they are made of an address, and how a text is found in what they send."""
+
+
+def _over_http(
+    stack: ExitStack, receiver: Receiver, make: Callable[[str], Notifier], text_of: Callable[[Message], str]
+) -> Kind:
     proxy = stack.enter_context(proxied("127.0.0.1", receiver.port))
     url = f"http://me:{PASSWORD}@127.0.0.1:{proxy.port}/{PATH}"
     refusal = f"nothing at /{PATH} for me:{PASSWORD}"
@@ -68,8 +86,8 @@ def _webhook(stack: ExitStack, receiver: Receiver) -> Kind:
         return lambda: receiver.always(how)
 
     return Kind(
-        notifier=Webhook(url, keys=(f"whsec_{KEY}",)),
-        heard=lambda: [message.json["data"]["text"] for message in receiver.messages],
+        notifier=make(url),
+        heard=lambda: [text_of(message) for message in receiver.messages],
         faults={
             "is not there": proxy.refuse,
             "stalls": proxy.stall,
@@ -109,6 +127,8 @@ def fault(request: pytest.FixtureRequest, kind: Kind) -> Fault:
 
 @pytest.mark.parametrize("type_", get_args(EventType))
 def test_heard_once_is_what_was_told_when_it_returns(kind: Kind, type_: EventType) -> None:
+    if not kind.notifier.wants(type_):
+        return
     kind.notifier.tell(an_event(type_, text="shop: one"), within=5)
     assert kind.heard() == ["shop: one"]
     kind.notifier.tell(an_event(type_, text="shop: two"), within=5)

@@ -17,7 +17,7 @@ from backup.errors import ConfigurationError, NotificationFailed
 from backup.notify.webhook import Webhook
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.receiver import Answer, Message, Receiver, closes, drips, hangs, receiving, says
-from tests.support.run_events import RUN, an_event
+from tests.support.run_events import BACKUP, RUN, an_event
 
 OLD, NEW = (base64.b64encode(bytes([letter]) * 32).decode() for letter in (1, 2))
 SLACK = 0.5
@@ -66,7 +66,7 @@ class TestMessage:
                 "target": "shop",
                 "text": "shop: it went as it went",
                 "store": "/backups",
-                "backup": {"id": "20261122T080000Z", "stored_bytes": 1234},
+                "backup": BACKUP,
             },
         }
 

@@ -131,7 +131,13 @@ class TestSecretsInFiles:
         assert load({}, {"DATABASE_URL": "postgresql://h/shop\n"}).database.conninfo == "postgresql://h/shop"
 
     def test_every_secret_has_both_forms(self, tmp_path: Path) -> None:
-        values = {"PGPROOF_WEBHOOK_URL": "https://hooks.test/T0", "PGPROOF_WEBHOOK_SECRET": f"whsec_{'c2VjcmV0' * 4}"}
+        values = {
+            "PGPROOF_PUSHGATEWAY": "https://pushgateway.test",
+            "PGPROOF_WEBHOOK_URL": "https://hooks.test/T0",
+            "PGPROOF_WEBHOOK_SECRET": f"whsec_{'c2VjcmV0' * 4}",
+            "PGPROOF_NOTIFY": "mailto://me:pass@mail.test",
+            "PGPROOF_PING_URL": "https://ping.test/P1",
+        }
         environ = {"PGPROOF_STORE": "s3://bucket"}
         for name in [str(each.env.name) for each in leaves() if each.secret]:
             (tmp_path / name).write_text(values.setdefault(name, "host=from-a-file") + "\n")

@@ -29,13 +29,17 @@ def test_the_reference_has_every_setting_and_variable() -> None:
 def test_the_lines_of_the_reference_are_settings_when_uncommented(tmp_path: Path) -> None:
     text = re.sub(r"^( *)# (\w+_file): \S+$", r"\1\2: \2", reference(), flags=re.MULTILINE)
     head, webhook = text.split("  webhook:\n")
+    webhook, ping = webhook.split("  ping:\n")
+    ping = ping.replace(": pushgateway_file", ": hook_url")
+    head = head.replace(": to_file", ": hook_url").replace(": pushgateway_file", ": hook_url")
     for name in re.findall(r": (\w+_file)$", text, re.MULTILINE):
         (tmp_path / name).write_text("host=x")
     (tmp_path / "hook_url").write_text("https://hooks.test/T0")
     (tmp_path / "hook_secret").write_text(f"whsec_{'c2VjcmV0' * 4}")
     file = tmp_path / "reference.yaml"
     webhook = webhook.replace(": url_file", ": hook_url").replace(": secret_file", ": hook_secret")
-    file.write_text(f"{head}  webhook:\n{webhook}")
+    ping = ping.replace(": url_file", ": hook_url", 1)
+    file.write_text(f"{head}  webhook:\n{webhook}  ping:\n{ping}")
     loaded = read({}, {}, file=file)
     assert {path[-1] for path, origin in loaded.origins.items() if origin.kind == "file"} >= {"url", "secret_key"}
 

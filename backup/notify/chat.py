@@ -1,0 +1,83 @@
+"""Chat and mail: Slack, Discord, Teams, e-mail and all else that apprise knows, each as an address of its own.
+
+Owns how a message is cut to what a service takes, and what is masked of what it says. The only importer of apprise.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING
+
+from backup.domain.events import ENDS, EventType, RunEvent
+from backup.domain.message import body, subject
+from backup.errors import ConfigurationError, NotificationFailed
+from backup.limits import in_time
+from backup.notify.post import key_of, masked, secrets_of
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+_HINT = "try it with pgproof notify --test; the run itself is as it was told"
+_LEAST = 0.1
+"""Seconds that it has in any case; enough for a service nearby."""
+
+
+class Chat:
+    """Tells one address, as apprise writes it (https://appriseit.com/services/).
+
+    Args:
+        address: of a service; a secret.
+        number: which one it is in the setting, for people.
+        events: that it is told.
+
+    Raises:
+        ConfigurationError: apprise is not installed, or does not know such an address.
+    """
+
+    def __init__(self, address: str, *, number: int = 1, events: frozenset[EventType] = ENDS) -> None:
+        if importlib.util.find_spec("apprise") is None:
+            raise ConfigurationError(
+                "PGPROOF_NOTIFY needs apprise, which is not installed", hint="pip install 'pgproof[chat]'"
+            )
+        from apprise import Apprise  # noqa: PLC0415 -- heavy, and only who tells needs it
+
+        logging.getLogger("apprise").propagate = False  # what it says is the reason of our own failure
+        self.key = key_of(address)
+        self._events = events
+        self._secrets = secrets_of(address, host=True)
+        self._service: NotifyBase | None = Apprise.instantiate(address)
+        if self._service is None:
+            raise ConfigurationError(
+                f"address {number} of PGPROOF_NOTIFY, {address.partition('://')[0]}://, is none that apprise knows",
+                hint="https://appriseit.com/services/ says how it is written; a special letter in a password is %XX",
+            )
+        self.name = f"{self._service.service_name} (address {number} of PGPROOF_NOTIFY)"
+
+    def wants(self, event: EventType, /) -> bool:
+        """Whether it is told of these; a test reaches everybody."""
+        return event in self._events or event == "notify.test"
+
+    def tell(self, event: RunEvent, /, *, within: float) -> None:
+        """Send it once: apprise does not say whether another try is of use, and the next run tries again."""
+        seconds = max(within, _LEAST)
+        try:
+            in_time(lambda: self._send(event), seconds)
+        except TimeoutError as error:
+            raise NotificationFailed(f"{self.name}: {error}", hint=_HINT) from error
+
+    def _send(self, event: RunEvent) -> None:
+        from apprise import LogCapture, NotifyFormat, NotifyType  # noqa: PLC0415 -- as above
+
+        kind = NotifyType.FAILURE if event.failed else NotifyType.SUCCESS
+        if self._service is None:
+            raise AssertionError("it was made")
+        title = subject(event)
+        text = body(event, most=self._service.body_maxlen - len(title) - 10)
+        with LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+            heard = self._service.notify(body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT)
+        if heard:
+            return
+        lines = [line for line in said.getvalue().splitlines() if line.strip()]
+        reason = masked(lines[-1].strip().rstrip("."), self._secrets) if lines else "apprise does not say why"
+        raise NotificationFailed(f"{self.name}: not sent: {reason}", hint=_HINT)
