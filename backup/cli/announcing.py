@@ -38,7 +38,12 @@ _SUCCESS: dict[Action, EventType] = {
     "restore": "restore.finished",
     "drill": "drill.proven",
 }
-_FAILURE: dict[Action, EventType] = {"backup": "backup.failed", "restore": "restore.failed", "drill": "drill.failed"}
+_FAILURE: dict[Action, EventType] = {
+    "backup": "backup.failed",
+    "restore": "restore.failed",
+    "drill": "drill.failed",
+    "prune": "prune.failed",
+}
 _STORED: dict[type[Exception], EventType] = {
     AfterwardsFailed: "backup.incomplete",
     BackupSuspect: "backup.suspect",
@@ -149,7 +154,14 @@ def _proven(stores: Sequence[Store], target: str) -> dict[str, object]:
     moment = now()
 
     def look() -> BackupId | None:
-        found = [Catalog(store).newest_proven(target, now=moment) for store in stores]
+        found, failures = [], []
+        for store in stores:
+            try:
+                found.append(Catalog(store).newest_proven(target, now=moment))
+            except PgproofError as error:
+                failures.append(error)
+        if not found:
+            raise failures[0]
         return max((each for each in found if each), default=None)
 
     try:

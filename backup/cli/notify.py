@@ -36,13 +36,15 @@ def notify(invocation: Invocation, *, test: bool) -> None:
     event = _event(named_target(invocation))
     results = [(each.name, _reason(each, event)) for each in receivers]
     results += [(error.message.partition(",")[0], redact(error.message)) for error in useless]
-    invocation.emit(
-        {"receivers": [{"name": name, "heard": not why, "reason": why or None} for name, why in results]},
-        Table(columns=("receiver", "heard", "because"), rows=[(n, "no" if why else "yes", why) for n, why in results]),
-    )
+    result = {"receivers": [{"name": name, "heard": not why, "reason": why or None} for name, why in results]}
     deaf = [name for name, why in results if why]
+    if not (deaf and invocation.json):
+        rows = [(name, "no" if why else "yes", why) for name, why in results]
+        invocation.emit(result, Table(columns=("receiver", "heard", "because"), rows=rows))
     if deaf:
-        raise NotificationFailed(f"{len(deaf)} of {len(results)} did not hear it: {', '.join(deaf)}")
+        failure = NotificationFailed(f"{len(deaf)} of {len(results)} did not hear it: {', '.join(deaf)}")
+        failure.result = result
+        raise failure
 
 
 def _event(target: str | None) -> RunEvent:

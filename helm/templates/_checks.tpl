@@ -13,13 +13,17 @@ them with the program's own list). Takes the configuration.
 {{- define "pgproof.secretsIn" -}}
 {{- $found := list -}}
 {{- $sections := dict "database" .database "encryption" .encryption "metrics" .metrics -}}
-{{- if kindIs "map" .notify -}}{{- $_ := set $sections "notify.webhook" .notify.webhook -}}{{- end -}}
+{{- if kindIs "map" .notify -}}
+{{- $notify := .notify -}}
+{{- $_ := set $sections "notify" (pick .notify "to") -}}
+{{- range $name := list "webhook" "ping" -}}{{- $_ := set $sections (printf "notify.%s" $name) (get $notify $name) -}}{{- end -}}
+{{- end -}}
 {{- if kindIs "map" .stores -}}
 {{- range $name, $store := .stores -}}{{- $_ := set $sections (printf "stores.%s" $name) $store -}}{{- end -}}
 {{- end -}}
 {{- range $path, $section := $sections -}}
 {{- if kindIs "map" $section -}}
-{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" "pushgateway" (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
+{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" "pushgateway" (ternary "to" "" (eq $path "notify")) (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
 {{- if get $section $key -}}{{- $found = append $found (printf "%s.%s" $path $key) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -45,7 +49,7 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
 {{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
-{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (get (dict "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "notify" "webhook.existingSecret" "metrics" "pushgateway.existingSecret") (splitList "." $path | first))) -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}

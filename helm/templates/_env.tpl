@@ -56,6 +56,12 @@
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
 {{- end }}
+{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch"))) }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_NOTIFY" $values.notify.existingSecret "addresses" "optional") }}
+{{- if eq .component "backup" }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_PING_URL" $values.notify.existingSecret "ping" "optional") }}
+{{- end }}
+{{- end }}
 {{- if and $values.events.enabled (not (has .component (list "test" "watch"))) }}
 - {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
 {{- end }}

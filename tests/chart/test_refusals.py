@@ -119,6 +119,8 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         (minimal(config={"drill": {"sample": 5}}), "config.drill.sample is set: write drill.sample instead"),
         (minimal(config={"drill": {"folder": "/a"}}), "config.drill.folder is set: write drill.storage instead"),
         (minimal(drill={"storage": {"storageClass": "fast"}}), "drill.storage.volume is not"),
+        (minimal(config={"notify": {"to": "mailto://a"}}), "config.notify.to would put a secret into a ConfigMap"),
+        (minimal(config={"notify": {"ping": {"url": "https://a"}}}), "name a Secret in notify.existingSecret"),
         (minimal(config={"notify": {"webhook": {"url": "https://a"}}}), "would put a secret into a ConfigMap"),
         (
             {"databases": {"crm": {**SHOP, "config": {"notify": {"webhook": {"secret": "a"}}}}}, "store": S3},

@@ -23,6 +23,8 @@ SECRETS = {
     "PGPROOF_S3_SECRET_KEY": "secret",
     "PGPROOF_IDENTITY": IDENTITY.secret,
     "PGPROOF_IDENTITY_PASSPHRASE": "a horse",
+    "PGPROOF_NOTIFY": "mailto://me:secret@mail.example.com",
+    "PGPROOF_PING_URL": "https://ping.example.com/P1ng",
     "PGPROOF_WEBHOOK_URL": "https://hooks.example.com/pgproof",
     "PGPROOF_PUSHGATEWAY": "https://figures:secret@pushgateway.example.com",
     "PGPROOF_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
@@ -169,6 +171,14 @@ def test_what_backs_up_has_public_keys_alone_and_what_reads_has_the_identity(tmp
         reads = name.endswith(("-restore", "-drill"))
         assert (found.identity is not None, found.identity_passphrase is not None) == (reads, reads), name
         assert ("name: key" in str(pod).replace("'", "")) is reads, name
+
+
+def test_chat_and_mail_are_told_of_everything_and_the_ping_of_backups_alone(tmp_path: Path) -> None:
+    rendered = render(minimal(notify={"existingSecret": "alerts"}))
+    for name, pod in pod_specs(rendered):
+        found = settings(rendered, pod, tmp_path).settings.notify
+        assert bool(found.addresses) is not name.endswith("-test"), name
+        assert bool(found.ping.url) is name.endswith("-backup"), name
 
 
 def test_every_variable_of_the_templates_is_known() -> None:

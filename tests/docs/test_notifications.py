@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from backup.cli.announcing import HURRY, PATIENCE
-from backup.domain.events import EventType
+from backup.domain.events import FAILURES, SUCCESSES, EventType
 from backup.kube.events import CronJobEvents
 from tests.docs.pages import DOCS, blocks
 from tests.fixtures.postgres import Server
@@ -32,16 +32,21 @@ KINDS: dict[str, set[type]] = {
     "object": {dict},
     "array": {list},
 }
+FAILURE = ("Every message", "Every end", "backup.failed")
+BACKUP = ("Every message", "Every end", "backup.succeeded")
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "backup.succeeded": ("Every message", "backup.succeeded"),
-    "restore.finished": ("Every message", "restore.finished"),
-    "backup.failed": ("Every message", "backup.failed"),
-    "backup.missed": ("Every message", "backup.missed", "backup.failed"),
-    "backup.incomplete": ("Every message", "backup.succeeded", "backup.failed"),
-    "backup.suspect": ("Every message", "backup.succeeded", "backup.failed"),
-    "restore.failed": ("Every message", "backup.failed"),
-    "drill.proven": ("Every message", "drill.proven"),
-    "drill.failed": ("Every message", "drill.proven", "backup.failed"),
+    "backup.started": ("Every message",),
+    "notify.test": ("Every message",),
+    "backup.missed": ("backup.missed", *FAILURE),
+    "prune.failed": FAILURE,
+    "backup.succeeded": BACKUP,
+    "restore.finished": ("Every message", "Every end", "restore.finished"),
+    "backup.failed": FAILURE,
+    "backup.incomplete": (*BACKUP, "backup.failed"),
+    "backup.suspect": (*BACKUP, "backup.failed"),
+    "restore.failed": FAILURE,
+    "drill.proven": ("Every message", "Every end", "drill.proven"),
+    "drill.failed": ("drill.proven", *FAILURE),
 }
 
 
@@ -57,6 +62,7 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "PGPROOF_LABELS": "app=1.4.2",
             "PGPROOF_WEBHOOK_URL": receiver.url(),
             "PGPROOF_WEBHOOK_SECRET": SECRET,
+            "PGPROOF_WEBHOOK_EVENTS": "all,backup.started",
         }
         pgproof = Command(home=home, environ=environ)
         with pg18.connect() as connection:
@@ -74,9 +80,10 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             codes += [pgproof("drill", "latest", *check).code for check in ([], ["--check", "SELECT false"])]
             for name in (DATABASE, f"{DATABASE}_2", f"{DATABASE}_shrinks"):
                 connection.execute(f"DROP DATABASE {name}".encode())
-        codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z")]
+        codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z", "notify --test")]
+        codes.append(pgproof("prune", "--target", "nobody").code)
         codes.append(pgproof("check", "--max-age", "1s", "--alert").code)
-        assert codes == [0, 0, 0, 7, 4, 9, 16]
+        assert codes == [0, 0, 0, 7, 4, 9, 0, 9, 16]
         yield {message.json["type"]: message for message in receiver.messages}
 
 
@@ -141,12 +148,19 @@ def test_the_reasons_on_the_page_are_those_of_the_events(tmp_path: Path, monkeyp
         for name, value in pod.environ().items():
             monkeypatch.setenv(name, value)
         pod.add_cronjob("shop", uid="1")
-        for type_ in get_args(EventType):
-            CronJobEvents("shop", service_account=pod.folder).tell(an_event(type_), within=5)
-        told = [
-            (type_, each["reason"], each["type"]) for type_, each in zip(get_args(EventType), pod.events(), strict=True)
-        ]
+        events = CronJobEvents("shop", service_account=pod.folder)
+        types = [each for each in get_args(EventType) if events.wants(each)]
+        for type_ in types:
+            events.tell(an_event(type_), within=5)
+        told = [(type_, each["reason"], each["type"]) for type_, each in zip(types, pod.events(), strict=True)]
     assert rows("Kubernetes Events") == told
+
+
+def test_the_events_on_the_page_are_those_there_are_and_of_the_kind_that_it_says() -> None:
+    kinds = {name: kind for name, kind, _ in rows("What is told to whom")}
+    assert list(kinds) == list(get_args(EventType))
+    assert {name for name, kind in kinds.items() if kind == "success"} == SUCCESSES
+    assert {name for name, kind in kinds.items() if kind == "failure"} == FAILURES
 
 
 def test_the_time_limits_on_the_page_are_those_of_the_program() -> None:

@@ -94,10 +94,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving(certificate: Certificate | None = None) -> Iterator[Receiver]:
-    """One as long as the context, with TLS where it has a certificate."""
+def receiving(certificate: Certificate | None = None, *, port: int = 0) -> Iterator[Receiver]:
+    """One as long as the context, at any port if none is given, with TLS where it has a certificate."""
     over = threading.Event()
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler) as server:
         receiver = Receiver(port=server.server_port, scheme="https" if certificate else "http")
 
         class Handler(BaseHTTPRequestHandler):
