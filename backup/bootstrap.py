@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from backup.stream.volumes import Encoding
 
 if TYPE_CHECKING:
     from backup.domain.guard import Tolerance
+    from backup.notify.endpoint import Endpoint
+    from backup.notify.metrics import Metrics
     from backup.postgres.address import Address
     from backup.postgres.clients import Client
     from backup.postgres.dump import PgDumpEngine
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from backup.postgres.restorer import PostgresRestorer
     from backup.postgres.source import PostgresSource
     from backup.stream.age import Keyring
+    from backup.workflow.sightings import Lookout
+    from backup.workflow.watch import Watch
 
 
 def now() -> datetime:
@@ -212,7 +217,57 @@ def make_notifiers(settings: Settings) -> tuple[Notifier, ...]:
         from backup.kube.events import CronJobEvents
 
         found.append(CronJobEvents(settings.kubernetes.cronjob))
-    return tuple(found)
+    metrics = make_metrics(settings)
+    return (*found, metrics) if metrics else tuple(found)
+
+
+def make_metrics(settings: Settings) -> Metrics | None:
+    """Who leaves the figures of a run, which begins now; None where they are not wanted.
+
+    Raises:
+        ConfigurationError: the address of the Pushgateway cannot be one.
+    """
+    wanted = settings.metrics
+    if not (wanted.pushgateway or wanted.file):
+        return None
+    from backup.notify.metrics import Metrics, Pushgateway
+    from backup.workflow.sightings import look_at_all
+
+    return Metrics(
+        lambda targets: look_at_all(make_lookouts(tuple(settings.stores.values())), targets, clock=now),
+        gateway=Pushgateway(wanted.pushgateway.get_secret_value()) if wanted.pushgateway else None,
+        file=wanted.file,
+        timeout=wanted.timeout,
+    )
+
+
+def make_lookouts(stores: Sequence[StoreSettings]) -> tuple[Lookout, ...]:
+    """The stores as something to look at. Raises ConfigurationError where one has no keys."""
+    from functools import partial
+
+    from backup.stores.directory import room_of
+    from backup.workflow.sightings import Lookout, nowhere
+
+    return tuple(
+        Lookout(store=make_store(each), room=nowhere if each.is_s3 else partial(room_of, each.directory))
+        for each in stores
+    )
+
+
+def make_watch(settings: Settings, stores: Sequence[StoreSettings]) -> Watch:
+    """A watch over stores, which has not begun."""
+    from backup.workflow.watch import Watch
+
+    targets = [settings.target] if settings.target else []
+    said = settings.watch
+    return Watch(make_lookouts(stores), targets, also=said.targets, every=said.every, clock=now)
+
+
+def make_endpoint(settings: Settings, watch: Watch) -> Endpoint:
+    """Where a watch is asked; it listens already. Raises ConfigurationError where it cannot."""
+    from backup.notify.endpoint import Endpoint
+
+    return Endpoint(settings.watch.host, settings.watch.port, watch.measure)
 
 
 def make_receivers(settings: Settings) -> tuple[tuple[Notifier, ...], tuple[ConfigurationError, ...]]:

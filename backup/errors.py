@@ -29,6 +29,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── RequestRefused           15  the Kubernetes cluster does not take what it was asked
 ├── ClusterUnreachable       15  the Kubernetes cluster does not answer
 │   └── JobNotRun            15  it answers, but did not run a Job to an exit status
+├── BackupMissed             16  there is no backup that is young enough, or proven lately enough
 └── Interrupted              130 or 143: SIGINT or SIGTERM              (retryable)
 ```
 """
@@ -232,6 +233,12 @@ class ClusterUnreachable(PgproofError):
 
 class JobNotRun(ClusterUnreachable):
     """The Kubernetes cluster answers, but did not run a Job until pgproof in it gave an exit status."""
+
+
+class BackupMissed(PgproofError):
+    """The newest complete backup is too old, or was too long ago proven, or there is none."""
+
+    exit_code = 16
 
 
 class Interrupted(PgproofError):

@@ -27,6 +27,8 @@ TABLE = {
     "drill": "backup.cli.drill",
     "diff": "backup.cli.diff",
     "report": "backup.cli.report",
+    "check": "backup.cli.check",
+    "watch": "backup.cli.watch",
     "prune": "backup.cli.prune",
     "hold": "backup.cli.hold",
     "release": "backup.cli.release",

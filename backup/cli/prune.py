@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from backup.bootstrap import now
 from backup.cli.announcing import announced
 from backup.cli.failures import describe
+from backup.cli.measuring import Measurement, measured
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Table
 from backup.cli.places import Place, places
@@ -28,13 +29,14 @@ def prune(invocation: Invocation, *, dry_run: bool) -> None:
     Nothing is deleted after a run that failed, or while the newest backup is suspect. What pgproof did not write is
     never touched.
     """
-    with nullcontext() if dry_run else announced(invocation, "prune"):
-        _prune(invocation, dry_run=dry_run)
+    announcing = nullcontext() if dry_run else announced(invocation, "prune")
+    with measured(invocation, "prune", quiet=dry_run) as measurement, announcing:
+        _prune(invocation, measurement, dry_run=dry_run)
 
 
-def _prune(invocation: Invocation, *, dry_run: bool) -> None:
+def _prune(invocation: Invocation, measurement: Measurement, *, dry_run: bool) -> None:
     chosen = places(invocation)
-    target = target_of_any(invocation, chosen)
+    measurement.target = target = target_of_any(invocation, chosen)
     prunings, failures = prune_all(chosen, target, dry_run=dry_run)
     result = {
         "prunings": [prune_figures(each) for each in prunings],

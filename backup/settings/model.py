@@ -32,6 +32,7 @@ from backup.settings.kinds import (
     Target,
     exact_size,
 )
+from backup.settings.monitoring import MetricsSettings, WatchSettings
 from backup.settings.notifying import NotifySettings
 from backup.stores.addresses import MOST_PARTS
 
@@ -97,6 +98,8 @@ class Settings(Section):
     drill: DrillSettings = Field(default_factory=DrillSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
     kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -167,6 +170,9 @@ class Settings(Section):
         for kept in (self.encryption.identity, self.encryption.identity_passphrase):
             found += _secret_lines(kept.get_secret_value()) if kept else []
         found += self.notify.secrets
+        if self.metrics.pushgateway:
+            gateway = self.metrics.pushgateway.get_secret_value()
+            found += [gateway, *passwords(gateway)]
         return tuple(secret for secret in found if secret)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -372,3 +373,12 @@ def _translated(path: Path, *, to: Literal["read", "write"] = "write") -> Iterat
             hint = f"make room on the disk of {path.parent}, or raise the quota or the limit on file sizes"
             raise StoreUnreachable(f"no space for {path}: {reason.lower()}", hint=hint) from error
         raise StoreUnreachable(f"{path}: {reason.lower()}") from error
+
+
+def room_of(path: Path) -> tuple[int, int] | None:
+    """Free bytes and all bytes of the disk that a folder is on; None where it does not tell."""
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return usage.free, usage.total

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from backup.domain.events import RunEvent
 from backup.errors import Interrupted, NotificationFailed, PgproofError
@@ -44,21 +45,26 @@ def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float, o
         _guarded("what was not told could not be kept in the store", lambda: outbox.keep(event, missed), end)
 
 
-def _tell(notifier: Notifier, event: RunEvent, *, within: float) -> bool:
-    """Tell one of them; whether it was heard."""
+def record(who: str, what: str, tell: Callable[[], None]) -> bool:
+    """Let somebody be told of something; whether that went well. A failure, or a bug there, is said and no more."""
     try:
-        notifier.tell(event, within=within)
+        tell()
     except NotificationFailed as error:
-        log.warning("not told", what=event.type, reason=error.message, detail=error.detail, hint=error.hint)
+        log.warning("not told", what=what, reason=error.message, detail=error.detail, hint=error.hint)
     except Interrupted:
         raise
     except Exception as error:  # noqa: BLE001 -- nor does a bug of whoever is told change what the run was
         reason = f"{type(error).__name__}: {error}"
-        log.warning("not told, by a bug: please report it", who=notifier.name, what=event.type, reason=reason)
+        log.warning("not told, by a bug: please report it", who=who, what=what, reason=reason)
     else:
-        log.debug("told", who=notifier.name, what=event.type)
+        log.debug("told", who=who, what=what)
         return True
     return False
+
+
+def _tell(notifier: Notifier, event: RunEvent, *, within: float) -> bool:
+    """Tell one of them; whether it was heard."""
+    return record(notifier.name, event.type, partial(notifier.tell, event, within=within))
 
 
 def _tell_what_waited(outbox: Outbox, notifiers: Sequence[Notifier], event: RunEvent, *, within: float) -> set[str]:

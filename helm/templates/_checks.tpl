@@ -12,7 +12,7 @@ them with the program's own list). Takes the configuration.
 */}}
 {{- define "pgproof.secretsIn" -}}
 {{- $found := list -}}
-{{- $sections := dict "database" .database "encryption" .encryption -}}
+{{- $sections := dict "database" .database "encryption" .encryption "metrics" .metrics -}}
 {{- if kindIs "map" .notify -}}
 {{- $notify := .notify -}}
 {{- $_ := set $sections "notify" (pick .notify "to") -}}
@@ -23,7 +23,7 @@ them with the program's own list). Takes the configuration.
 {{- end -}}
 {{- range $path, $section := $sections -}}
 {{- if kindIs "map" $section -}}
-{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" (ternary "to" "" (eq $path "notify")) (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
+{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" "pushgateway" (ternary "to" "" (eq $path "notify")) (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
 {{- if get $section $key -}}{{- $found = append $found (printf "%s.%s" $path $key) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -49,7 +49,7 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
 {{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
-{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}
@@ -147,6 +147,12 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems "webhook.existingSecret and webhook.url or webhook.secret are both set: the Secret is for use, the others for trying out" -}}
 {{- else if and .Values.webhook.secret (not .Values.webhook.url) -}}
 {{- $problems = append $problems "webhook.secret is set without webhook.url" -}}
+{{- end -}}
+{{- if and .Values.pushgateway.existingSecret .Values.pushgateway.url -}}
+{{- $problems = append $problems "pushgateway.existingSecret and pushgateway.url are both set: use one of them" -}}
+{{- end -}}
+{{- if and .Values.watch.serviceMonitor.enabled (not .Values.watch.enabled) -}}
+{{- $problems = append $problems "watch.serviceMonitor.enabled is set, but there is nothing to scrape: set watch.enabled" -}}
 {{- end -}}
 {{- range $key := keys .Values.podLabels .Values.podAnnotations -}}
 {{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart|pgproof/database|checksum/config)$" $key -}}

@@ -4,8 +4,8 @@
 {{- $full := include "pgproof.fullname" .root -}}
 - {name: PGPROOF_CONFIG, value: /etc/pgproof/config.yaml}
 - {name: PGPROOF_TERMINATION_LOG, value: /dev/termination-log}
-{{- /* A drill reads the store alone; without a target only the database's address tells whose backups are meant. */}}
-{{- if and (or .db.existingSecret .db.url) (not (and .db.target (eq .component "drill"))) }}
+{{- /* A drill or a check reads the store alone; without a target only the database's address tells whose backups are meant. */}}
+{{- if and (or .db.existingSecret .db.url) (not (and .db.target (has .component (list "drill" "check")))) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_DATABASE_URL" (.db.existingSecret | default (printf "%s-database" .db.base)) (ternary .db.secretKey "url" (ne .db.existingSecret ""))) }}
 {{- end }}
 {{- with .db.target }}
@@ -51,19 +51,31 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.webhook.existingSecret $values.webhook.url) (ne .component "test") }}
+{{- if and (or $values.webhook.existingSecret $values.webhook.url) (not (has .component (list "test" "watch"))) }}
 {{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
 {{- end }}
-{{- if and $values.notify.existingSecret (ne .component "test") }}
+{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch"))) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_NOTIFY" $values.notify.existingSecret "addresses" "optional") }}
 {{- if eq .component "backup" }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_PING_URL" $values.notify.existingSecret "ping" "optional") }}
 {{- end }}
 {{- end }}
-{{- if and $values.events.enabled (ne .component "test") }}
+{{- if and $values.events.enabled (not (has .component (list "test" "watch"))) }}
 - {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
+{{- end }}
+{{- if and (or $values.pushgateway.existingSecret $values.pushgateway.url) (has .component (list "backup" "restore" "drill")) }}
+{{- $secret := $values.pushgateway.existingSecret | default (printf "%s-pushgateway" $full) }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_PUSHGATEWAY" $secret "url") }}
+{{- end }}
+{{- if eq .component "watch" }}
+- {name: PGPROOF_WATCH_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_WATCH_PORT, value: {{ $values.watch.port | int | quote }}}
+- {name: PGPROOF_WATCH_EVERY, value: {{ $values.watch.every | int | quote }}}
+{{- with include "pgproof.watchTargets" .root }}
+- {name: PGPROOF_WATCH_TARGETS, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 {{- if and .db.restoreSecret (eq .component "restore") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_RESTORE_TARGET_URL" .db.restoreSecret .db.restoreSecretKey) }}

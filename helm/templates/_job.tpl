@@ -44,3 +44,14 @@ ttlSecondsAfterFinished: 3600
 template:
   {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "drill" "args" (list "drill" $drill.backup) "resources" (ternary .db.resources $drill.resources (ne $drill.postgres.image ""))) | nindent 2 }}
 {{- end -}}
+
+{{/* The spec of a Job that tells whether backups are young enough. What it finds is its outcome, so it is not tried again. */}}
+{{- define "pgproof.checkJobSpec" -}}
+{{- $check := .root.Values.check -}}
+{{- $args := list "check" "--alert" "--max-age" $check.maxAge -}}
+{{- with $check.maxProvenAge -}}{{- $args = concat $args (list "--max-proven-age" .) -}}{{- end -}}
+backoffLimit: 0
+activeDeadlineSeconds: 600
+template:
+  {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "check" "args" $args "resources" .db.resources) | nindent 2 }}
+{{- end -}}

@@ -43,7 +43,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "pgproof.databaseLabels" -}}
 {{ include "pgproof.labels" .root }}
 app.kubernetes.io/component: {{ .component }}
-pgproof/database: {{ .db.label | quote }}
+{{- with .db.label }}
+pgproof/database: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Name, namespace and labels of an object of the whole release. Takes a dict of root and name. */}}

@@ -1,4 +1,4 @@
-{{/* The one pod template, of every Job. Takes a dict of root, db, component, args and resources. */}}
+{{/* The one pod template, of every Job and of the watch. Takes a dict of root, db, component, args and resources. */}}
 {{- define "pgproof.podTemplate" -}}
 {{- $values := .root.Values -}}
 metadata:
@@ -14,10 +14,10 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  restartPolicy: Never
+  restartPolicy: {{ eq .component "watch" | ternary "Always" "Never" }}
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds | int64 }}
   serviceAccountName: {{ include "pgproof.serviceAccountName" .root | quote }}
-  automountServiceAccountToken: {{ and $values.events.enabled (ne .component "test") }}
+  automountServiceAccountToken: {{ and $values.events.enabled (not (has .component (list "test" "watch"))) }}
   # The names of the namespace's Services do not belong into the environment.
   enableServiceLinks: false
   {{- with $values.imagePullSecrets }}
@@ -44,6 +44,9 @@ spec:
       {{- with $values.extraEnvFrom }}
       envFrom:
         {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- if eq .component "watch" }}
+      {{- include "pgproof.watchPorts" .root | nindent 6 }}
       {{- end }}
       resources:
         {{- toYaml .resources | nindent 8 }}

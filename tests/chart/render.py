@@ -22,6 +22,8 @@ from tests.support.services import missing
 RELEASE = "mydb"
 NAMESPACE = "prod"
 CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+OPERATOR = "monitoring.coreos.com/"
+"""The API group of the Prometheus operator, which is not Kubernetes' own."""
 JOB_ONLY = CHART / "ci" / "restore-job-values.yaml"
 """Its values are for `helm template` alone: what they make has no name before it is created."""
 Object = dict[str, Any]
@@ -87,6 +89,8 @@ def pod_specs(rendered: Rendered) -> Iterator[tuple[str, Object]]:
     """Every spec of a pod, with the kind and name of what makes it."""
     for name, spec in job_specs(rendered):
         yield name, spec["template"]["spec"]
+    for name, each in rendered.of("Deployment").items():
+        yield f"Deployment {name}", each["spec"]["template"]["spec"]
 
 
 def containers(pod: Object) -> list[Object]:

@@ -160,6 +160,9 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         (minimal(config={"retention": {"daily": 3}}), "config.retention is set: write retention instead"),
         (minimal(config={"stores_required": 3}), "config.stores_required is set: write storesRequired instead"),
         (minimal(webhook={"existingSecret": "a", "url": "https://a"}), "webhook.existingSecret and webhook.url"),
+        (minimal(config={"metrics": {"pushgateway": "http://a"}}), "name a Secret in pushgateway.existingSecret"),
+        (minimal(pushgateway={"existingSecret": "a", "url": "http://b"}), "pushgateway.url are both set"),
+        (minimal(watch={"serviceMonitor": {"enabled": True}}), "nothing to scrape: set watch.enabled"),
         (minimal(webhook={"secret": "a"}), "webhook.secret is set without webhook.url"),
         (
             {"databases": {"crm": SHOP, "shop": SHOP}, "store": S3, "restore": {"backup": "latest"}},

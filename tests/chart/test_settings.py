@@ -26,6 +26,7 @@ SECRETS = {
     "PGPROOF_NOTIFY": "mailto://me:secret@mail.example.com",
     "PGPROOF_PING_URL": "https://ping.example.com/P1ng",
     "PGPROOF_WEBHOOK_URL": "https://hooks.example.com/pgproof",
+    "PGPROOF_PUSHGATEWAY": "https://figures:secret@pushgateway.example.com",
     "PGPROOF_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
 }
 """What stands in a Secret that is not the chart's."""
@@ -72,7 +73,7 @@ def test_pgproof_takes_the_configuration_and_the_environment_of_every_pod(file: 
     for name, pod in pod_specs(rendered):
         loaded = settings(rendered, pod, tmp_path)
         assert loaded.warnings == (), name
-        if loaded.settings.target is None or not name.endswith("-drill"):
+        if not (name.endswith("-watch") or (loaded.settings.target and name.endswith(("-drill", "-check")))):
             assert loaded.settings.database.conninfo.startswith("postgresql://"), name
         assert all(store.url for store in loaded.settings.chosen_stores()), name
 

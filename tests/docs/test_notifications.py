@@ -37,7 +37,7 @@ BACKUP = ("Every message", "Every end", "backup.succeeded")
 SECTIONS: dict[str, tuple[str, ...]] = {
     "backup.started": ("Every message",),
     "notify.test": ("Every message",),
-    "backup.missed": FAILURE,
+    "backup.missed": ("backup.missed", *FAILURE),
     "prune.failed": FAILURE,
     "backup.succeeded": BACKUP,
     "restore.finished": ("Every message", "Every end", "restore.finished"),
@@ -82,7 +82,8 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 connection.execute(f"DROP DATABASE {name}".encode())
         codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z", "notify --test")]
         codes.append(pgproof("prune", "--target", "nobody").code)
-        assert codes == [0, 0, 0, 7, 4, 9, 0, 9]
+        codes.append(pgproof("check", "--max-age", "1s", "--alert").code)
+        assert codes == [0, 0, 0, 7, 4, 9, 0, 9, 16]
         yield {message.json["type"]: message for message in receiver.messages}
 
 

@@ -132,6 +132,7 @@ class TestSecretsInFiles:
 
     def test_every_secret_has_both_forms(self, tmp_path: Path) -> None:
         values = {
+            "PGPROOF_PUSHGATEWAY": "https://pushgateway.test",
             "PGPROOF_WEBHOOK_URL": "https://hooks.test/T0",
             "PGPROOF_WEBHOOK_SECRET": f"whsec_{'c2VjcmV0' * 4}",
             "PGPROOF_NOTIFY": "mailto://me:pass@mail.test",

@@ -30,7 +30,8 @@ def test_the_lines_of_the_reference_are_settings_when_uncommented(tmp_path: Path
     text = re.sub(r"^( *)# (\w+_file): \S+$", r"\1\2: \2", reference(), flags=re.MULTILINE)
     head, webhook = text.split("  webhook:\n")
     webhook, ping = webhook.split("  ping:\n")
-    head = head.replace(": to_file", ": hook_url")
+    ping = ping.replace(": pushgateway_file", ": hook_url")
+    head = head.replace(": to_file", ": hook_url").replace(": pushgateway_file", ": hook_url")
     for name in re.findall(r": (\w+_file)$", text, re.MULTILINE):
         (tmp_path / name).write_text("host=x")
     (tmp_path / "hook_url").write_text("https://hooks.test/T0")
