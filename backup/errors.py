@@ -23,6 +23,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── AfterwardsFailed         11  the backup is safe, but a later step failed: prune, another store
 ├── ResultLost               11  the work is done, but its result could not be printed
 ├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
+│   └── NotificationRefused  11  whoever it was answered, and does not want it
 ├── BackupSuspect            12  it is stored, but much smaller than those before it
 ├── AccessDenied             14  the database, the store or the cluster refuses us
 │   └── ObjectLocked         14  the store keeps an object for longer
@@ -193,6 +194,10 @@ class NotificationFailed(PgproofError):
     """Somebody could not be told of a run. Only a warning: a dead webhook fails no good backup."""
 
     exit_code = 11
+
+
+class NotificationRefused(NotificationFailed):
+    """Whoever should be told answered, and does not want it: this message, or any of ours."""
 
 
 class AccessDenied(PgproofError):

@@ -5,6 +5,7 @@ Owns how a message is cut to what a service takes, and what is masked of what it
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from backup.domain.events import ENDS, EventType, RunEvent
 from backup.domain.message import body, subject
 from backup.errors import ConfigurationError, NotificationFailed
 from backup.limits import in_time
-from backup.notify.post import key_of, masked, secrets_of
+from backup.notify.post import masked, secrets_of
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -40,19 +41,22 @@ class Chat:
             raise ConfigurationError(
                 "PGPROOF_NOTIFY needs apprise, which is not installed", hint="pip install 'pgproof[chat]'"
             )
-        from apprise import Apprise  # noqa: PLC0415 -- heavy, and only who tells needs it
+        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 -- heavy, and only who tells needs it
 
         logging.getLogger("apprise").propagate = False  # what it says is the reason of our own failure
-        self.key = key_of(address)
-        self._events = events
-        self._secrets = secrets_of(address, host=True)
-        self._service: NotifyBase | None = Apprise.instantiate(address)
-        if self._service is None:
+        asset = AppriseAsset(app_id="pgproof", secure_logging=True, http_redirects=False)
+        service: NotifyBase | None = Apprise.instantiate(address, asset=asset)
+        if service is None:
             raise ConfigurationError(
                 f"address {number} of PGPROOF_NOTIFY, {address.partition('://')[0]}://, is none that apprise knows",
                 hint="https://appriseit.com/services/ says how it is written; a special letter in a password is %XX",
             )
-        self.name = f"{self._service.service_name} (address {number} of PGPROOF_NOTIFY)"
+        service.request_rate_per_sec = 0  # its wait before a second message would be taken for no answer
+        self._service = service
+        self._events = events
+        self._secrets = secrets_of(address, host=True)
+        self.name = f"{service.service_name} (address {number} of PGPROOF_NOTIFY)"
+        self.key = _key_of(str(service.url(privacy=True)))  # type: ignore[no-untyped-call]
 
     def wants(self, event: EventType, /) -> bool:
         """Whether it is told of these; a test reaches everybody."""
@@ -70,8 +74,6 @@ class Chat:
         from apprise import LogCapture, NotifyFormat, NotifyType  # noqa: PLC0415 -- as above
 
         kind = NotifyType.FAILURE if event.failed else NotifyType.SUCCESS
-        if self._service is None:
-            raise AssertionError("it was made")
         title = subject(event)
         text = body(event, most=self._service.body_maxlen - len(title) - 10)
         with LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
@@ -81,3 +83,8 @@ class Chat:
         lines = [line for line in said.getvalue().splitlines() if line.strip()]
         reason = masked(lines[-1].strip().rstrip("."), self._secrets) if lines else "apprise does not say why"
         raise NotificationFailed(f"{self.name}: not sent: {reason}", hint=_HINT)
+
+
+def _key_of(shown: str) -> str:
+    """By what an address is known again by a later run: of its form without passwords, so that it tells none."""
+    return f"chat-{hashlib.sha256(shown.encode()).hexdigest()[:16]}"

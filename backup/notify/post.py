@@ -5,7 +5,6 @@ Owns what counts as heard, which refusals are worth another try, and what is mas
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import stamina
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
 from backup import __version__
-from backup.errors import ConfigurationError, NotificationFailed
+from backup.errors import ConfigurationError, NotificationFailed, NotificationRefused
 from backup.limits import in_time
 from backup.logs import MASK, log, redact
 
@@ -54,7 +53,6 @@ class Post:
         self, url: str, *, setting: str, what: str, hint: str, timeout: float = 10, ca_file: Path | None = None
     ) -> None:
         self.name = f"{what} at {_host(url, setting)}"
-        self.key = key_of(url)
         self._url = url
         self._hint = hint
         self._secrets = secrets_of(url)
@@ -81,6 +79,7 @@ class Post:
 
         Raises:
             NotificationFailed: it was not heard.
+            NotificationRefused: it was, and is not wanted.
         """
         within = max(within, _LEAST)
         end = time.monotonic() + within
@@ -139,7 +138,7 @@ class Post:
         refused = masked(refused, self._secrets)
         if answer.is_server_error or answer.status_code in _AGAIN:
             raise _Later(refused)
-        raise NotificationFailed(f"{self.name}: {refused}", hint=self._hint)
+        raise NotificationRefused(f"{self.name}: {refused}", hint=self._hint)
 
 
 class _Later(Exception):
@@ -148,11 +147,6 @@ class _Later(Exception):
 
 def _tell_again(details: RetryDetails) -> None:
     log.debug("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
-
-
-def key_of(address: str) -> str:
-    """By what an address is known again by a later run; it tells nothing of the address."""
-    return hashlib.sha256(f"pgproof receiver {address}".encode()).hexdigest()[:16]
 
 
 def masked(text: str, secrets: list[str]) -> str:

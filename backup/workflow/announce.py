@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 from backup.domain.events import RunEvent
-from backup.errors import Interrupted, NotificationFailed, PgproofError
+from backup.errors import Interrupted, NotificationFailed, NotificationRefused, PgproofError
 from backup.limits import in_time
 from backup.logs import log
 from backup.ports import Notifier
 from backup.workflow.outbox import Outbox
 
+Outcome = Literal["heard", "refused", "deaf"]
 _OF_THE_OUTBOX = 0.5
 """Share of the time in which what waited is sent."""
 
@@ -38,19 +40,20 @@ def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float, o
     missed = []
     for waiting, notifier in zip(range(len(wanting), 0, -1), wanting, strict=True):
         share = max(end - time.monotonic(), 0) / waiting
-        heard = notifier.key not in deaf and _tell(notifier, event, within=share)
+        heard = notifier.key not in deaf and _tell(notifier, event, within=share) == "heard"
         missed += [] if heard or not notifier.key else [notifier.key]
     if outbox and missed:
         log.info("what was not told waits in the store for the next run", what=event.type)
         _guarded("what was not told could not be kept in the store", lambda: outbox.keep(event, missed), end)
 
 
-def record(who: str, what: str, tell: Callable[[], None]) -> bool:
-    """Let somebody be told of something; whether that went well. A failure, or a bug there, is said and no more."""
+def record(who: str, what: str, tell: Callable[[], None]) -> Outcome:
+    """Let somebody be told of something, and say how that went. A failure, or a bug there, is told and no more."""
     try:
         tell()
     except NotificationFailed as error:
         log.warning("not told", what=what, reason=error.message, detail=error.detail, hint=error.hint)
+        return "refused" if isinstance(error, NotificationRefused) else "deaf"
     except Interrupted:
         raise
     except Exception as error:  # noqa: BLE001 -- nor does a bug of whoever is told change what the run was
@@ -58,29 +61,38 @@ def record(who: str, what: str, tell: Callable[[], None]) -> bool:
         log.warning("not told, by a bug: please report it", who=who, what=what, reason=reason)
     else:
         log.debug("told", who=who, what=what)
-        return True
-    return False
+        return "heard"
+    return "refused"
 
 
-def _tell(notifier: Notifier, event: RunEvent, *, within: float) -> bool:
-    """Tell one of them; whether it was heard."""
+def _tell(notifier: Notifier, event: RunEvent, *, within: float) -> Outcome:
+    """Tell one of them."""
     return record(notifier.name, event.type, partial(notifier.tell, event, within=within))
 
 
 def _tell_what_waited(outbox: Outbox, notifiers: Sequence[Notifier], event: RunEvent, *, within: float) -> set[str]:
-    """Send what waits, the oldest first; the keys of those who still do not hear, each of whom was tried once."""
+    """Send what waits, the oldest first; the keys of those who still do not hear, each of whom was tried once.
+
+    One that refuses a message hears, so newer ones do not wait for it.
+    """
     end = time.monotonic() + within
     by_key = {each.key: each for each in notifiers if each.key}
     deaf: set[str] = set()
 
     def send() -> None:
         for store, key, message in outbox.waiting(event.time):
-            known = [each for each in message.to if each in by_key]  # the others are not receivers any more
-            for each in known:
+            waiting = []
+            for each in message.to:
+                if each not in by_key:
+                    continue  # no receiver any more
                 left = end - time.monotonic()
-                if each not in deaf and (left <= 0 or not _tell(by_key[each], message.event, within=left)):
+                told: Outcome = "deaf"
+                if each not in deaf and left > 0:
+                    told = _tell(by_key[each], message.event, within=left)
+                if told == "deaf":
                     deaf.add(each)
-            outbox.settle(store, key, message, [each for each in known if each in deaf])
+                waiting += [] if told == "heard" else [each]
+            outbox.settle(store, key, message, waiting)
 
     _guarded("what waits in the store could not be sent", send, end)
     return deaf

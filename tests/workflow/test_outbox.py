@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from backup.domain.events import RunEvent
-from backup.errors import StoreUnreachable
+from backup.errors import NotificationRefused, StoreUnreachable
 from backup.ports import StoredObject
 from backup.stream.readers import ByteReader, BytesReader
 from backup.workflow.announce import announce
@@ -72,6 +72,23 @@ def test_one_that_still_does_not_hear_is_tried_once_and_all_of_it_goes_on_waitin
     assert len(deaf.limits) == 3  # in each run once: what waits first, and then nothing more
     announce(event(9), [well], within=5, outbox=outbox)
     assert [each.text for each in well.heard] == ["shop: 0", "shop: 1", "shop: 2", "shop: 9"]
+
+
+def test_one_that_refuses_a_message_still_gets_the_newer_ones(store: MemoryStore) -> None:
+    picky = MemoryNotifier(NotificationRefused("memory: not this one"))
+    outbox = Outbox([store], "shop")
+    announce(event(0), [picky], within=5, outbox=outbox)
+
+    class Picky(MemoryNotifier):
+        def tell(self, event: RunEvent, /, *, within: float) -> None:
+            if event.text == "shop: 0":
+                raise NotificationRefused("memory: not this one")
+            super().tell(event, within=within)
+
+    later = Picky()
+    announce(event(60), [later], within=5, outbox=outbox)
+    assert [each.text for each in later.heard] == ["shop: 60"]
+    assert len(keys(store)) == 1
 
 
 def test_what_is_for_nobody_any_more_goes(store: MemoryStore) -> None:
