@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from backup.postgres.prover import ProofOptions
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
+    from backup.postgres.rows.reading import RowsReading
     from backup.postgres.source import PostgresSource
     from backup.stream.age import Keyring
 
@@ -174,6 +176,19 @@ def _restore_options(settings: Settings) -> RestoreOptions:
         },
         analyze=restore.analyze,
         maintenance_database=settings.database.maintenance_db,
+        connect_timeout=settings.database.connect_timeout,
+    )
+
+
+def open_rows(settings: Settings) -> AbstractContextManager[RowsReading]:
+    """The chosen rows of the database, checked, in a snapshot."""
+    from backup.postgres.rows.reading import read_rows
+
+    return read_rows(
+        _told_direct(make_address(settings)),
+        settings.rows.choice,
+        clients=_clients(settings),
+        environ=os.environ,
         connect_timeout=settings.database.connect_timeout,
     )
 

@@ -32,6 +32,8 @@ TABLE = {
     "release": "backup.cli.release",
     "accept": "backup.cli.accept",
     "copy": "backup.cli.copy",
+    "export": "backup.cli.export",
+    "sync": "backup.cli.sync",
     "key": "backup.cli.key",
     "doctor": "backup.cli.doctor",
     "config": "backup.cli.config",

@@ -5,6 +5,7 @@ Only names of servers, stores and files are exchanged for those of the test.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ PROVE_IT = "Prove it"
 WHAT_IS_KEPT = "What is kept"
 ENCRYPT = "Encrypt it"
 SETTINGS = "The few settings that matter"
+ROWS = "Rows as JSON"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
 """Not run here: an installation takes the network and minutes, and tests/cluster/test_pages.py has the cluster."""
@@ -64,7 +66,7 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT}
+    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT, ROWS}
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -100,6 +102,11 @@ def test_what_the_lines_on_encryption_make_opens_what_is_backed_up_with_it(shop:
     (restore,) = re.findall(r"`(PGPROOF_IDENTITY_FILE=\S+ pgproof restore latest)`", README.read_text())
     run(f"{restore} --into shop_opened", tmp_path, shop, **values)
     assert counts(shop, "shop_opened") == (1000, 10)
+
+
+def test_the_line_on_rows_writes_them_as_json(shop: Server, tmp_path: Path) -> None:
+    run(blocks(README)[ROWS], tmp_path, shop, PGPROOF_DATABASE_URL=shop.url("shop"))
+    assert json.loads((tmp_path / "shop.json").read_text())["stats"] == {"customers": 10, "orders": 1000}
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
