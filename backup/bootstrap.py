@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
     from backup.postgres.rows.reading import RowsReading
+    from backup.postgres.rows.sync import RowsSync
     from backup.postgres.source import PostgresSource
     from backup.stream.age import Keyring
 
@@ -190,6 +191,18 @@ def open_rows(settings: Settings) -> AbstractContextManager[RowsReading]:
         clients=_clients(settings),
         environ=os.environ,
         connect_timeout=settings.database.connect_timeout,
+    )
+
+
+def make_sync(settings: Settings) -> RowsSync:
+    """The way of the chosen rows into the second database. Raises ConfigurationError where there is none."""
+    from backup.postgres.address import Address
+    from backup.postgres.rows.sync import RowsSync
+
+    return RowsSync(
+        address=Address.parse(settings.sync.conninfo.get_secret_value()),
+        connect_timeout=settings.database.connect_timeout,
+        overlap=settings.sync.overlap,
     )
 
 

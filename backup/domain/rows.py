@@ -66,6 +66,9 @@ class Column:
         one_line: its JSON never has a raw line end in it.
         generated: from other columns.
         collation: as SQL writes it, where it is not that of its type.
+        filled: by a default or as an identity, where nothing else is said.
+        quoted: its name as SQL writes it.
+        equality: the schema of the operator that compares two of its type.
     """
 
     name: str
@@ -76,6 +79,9 @@ class Column:
     generated: bool = False
     not_null: bool = False
     collation: str | None = None
+    filled: bool = False
+    quoted: str = ""
+    equality: str = "pg_catalog"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

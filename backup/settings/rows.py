@@ -91,7 +91,7 @@ class SyncSettings(Section):
     )
     delete: Annotated[bool, Env("PGPROOF_SYNC_DELETE")] = Field(
         default=False,
-        description="Delete rows there that are not among the chosen ones here; of no table more than half.",
+        description="Delete rows there that are not among those chosen here, of no table more than half.",
     )
     overlap: Annotated[int, Env("PGPROOF_SYNC_OVERLAP")] = Field(
         default=3600,

@@ -10,6 +10,21 @@ from backup.postgres.connection import Connection
 from backup.postgres.queries import read_query
 from backup.postgres.snapshot import one_row
 
+_COLUMN = (
+    "name",
+    "type",
+    "type_oid",
+    "readable",
+    "one_line",
+    "generated",
+    "not_null",
+    "collation",
+    "filled",
+    "quoted",
+    "equality",
+)
+"""What rows_columns.sql says of a column, in its order."""
+
 
 def search_path(connection: Connection) -> list[str]:
     """The schemas in which a name without one is looked for; to be asked before the session is settled."""
@@ -26,20 +41,8 @@ def read_catalogue(connection: Connection, path: Sequence[str]) -> Catalogue:
     (role,) = one_row(connection, "SELECT quote_ident(current_user)")
     rows = connection.execute(read_query("rows_relations"), {"path": list(path)}).fetchall()
     columns: dict[int, list[Column]] = defaultdict(list)
-    for oid, name, kind, type_oid, readable, one_line, generated, not_null, collation in connection.execute(
-        read_query("rows_columns"), {"oids": [row[0] for row in rows]}
-    ):
-        column = Column(
-            name=name,
-            type=kind,
-            type_oid=type_oid,
-            readable=readable,
-            one_line=one_line,
-            generated=generated,
-            not_null=not_null,
-            collation=collation,
-        )
-        columns[oid].append(column)
+    for oid, *said in connection.execute(read_query("rows_columns"), {"oids": [row[0] for row in rows]}):
+        columns[oid].append(Column(**dict(zip(_COLUMN, said, strict=True))))
     relations = (_relation(*row, columns=tuple(columns[row[0]])) for row in rows)
     return Catalogue(role=role, relations=tuple(relations))
 

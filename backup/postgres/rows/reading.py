@@ -169,7 +169,7 @@ def read_rows(
         selection = choose(choice, catalogue)
         problems = [*selection.problems, *_tried(connection, selection)]
         if problems:
-            raise _refusal(problems)
+            raise refusal(problems)
         _tell(selection)
         _refuse_rewritten(connection, catalogue, selection)
         yield RowsReading(
@@ -209,7 +209,7 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
             )
 
 
-def _refusal(problems: Sequence[Problem]) -> AccessDenied | ConfigurationError:
+def refusal(problems: Sequence[Problem]) -> AccessDenied | ConfigurationError:
     """All problems as one failure."""
     kind = AccessDenied if all(each.denied for each in problems) else ConfigurationError
     hint = "\n".join(dict.fromkeys(each.hint for each in problems if each.hint)) or None
