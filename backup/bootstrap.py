@@ -191,6 +191,7 @@ def open_rows(settings: Settings) -> AbstractContextManager[RowsReading]:
         clients=_clients(settings),
         environ=os.environ,
         connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
 
 
@@ -202,6 +203,7 @@ def make_sync(settings: Settings) -> RowsSync:
     return RowsSync(
         address=Address.parse(settings.sync.conninfo.get_secret_value()),
         connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
         overlap=settings.sync.overlap,
     )
 

@@ -11,6 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 
 from backup.domain.rows import Catalogue, ChosenTable, Column, Key, Problem, Relation
 
+_EXACT = ("smallint", "integer", "bigint", "uuid")
+"""Types of keys whose equal values have the same bytes, as those of citext and numeric have not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncedTable:
@@ -50,9 +53,9 @@ class TablePlan:
         return self.table.label
 
     @property
-    def others(self) -> tuple[Column, ...]:
-        """The columns that are not of the key."""
-        return tuple(each for each in self.columns if each.name not in self.key.columns)
+    def compared(self) -> tuple[Column, ...]:
+        """The columns that may differ between rows with the same key; also of the key, where equal is not the same."""
+        return tuple(each for each in self.columns if each.name not in self.key.columns or each.type not in _EXACT)
 
 
 def plan_sync(chosen: Sequence[ChosenTable], target: Catalogue) -> tuple[tuple[TablePlan, ...], tuple[Problem, ...]]:

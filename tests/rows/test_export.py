@@ -296,6 +296,35 @@ def test_all_tables_are_as_they_were_in_one_moment(shop: Shop) -> None:
     assert [each["balance"] for each in document["data"]["wallets"]] == [1000.00000001 * n for n in range(1, 6)]
 
 
+def test_a_table_that_is_emptied_in_the_moment_of_the_snapshot_is_never_exported_empty(shop: Shop) -> None:
+    with shop.connect() as other, shop.run.start("export", "--output", "out.json") as running:
+        with other.transaction():
+            other.execute("TRUNCATE wallets")
+            running.wait_for(lambda: shop.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        ended = running.finish()
+    assert ended.code == 5
+    assert "public.wallets: truncated, rewritten or replaced since the snapshot was taken" in ended.complaint
+    assert not (shop.run.home / "out.json").exists()
+
+
+def test_a_change_of_a_table_that_waits_its_turn_keeps_nobody_waiting_for_ever(shop: Shop) -> None:
+    tables = {"transactions": {"where": "pg_sleep(0.05) IS NOT NULL"}, "wallets": {}}
+    with shop.configured({"tables": tables}).run.start("export") as running:
+        running.wait_for(lambda: running.processes("psql"))
+        shop.sql("ALTER TABLE wallets ADD COLUMN more int")
+        ended = running.finish()
+    assert ended.code == 0, ended.stderr
+    assert "more" not in json.loads(ended.stdout)["data"]["wallets"][0]
+
+
+def test_a_lock_is_waited_for_as_long_as_is_said(shop: Shop) -> None:
+    with shop.connect() as other, other.transaction():
+        other.execute("LOCK TABLE wallets")
+        ended = shop.run("export", PGPROOF_LOCK_WAIT_TIMEOUT="1")
+    assert ended.code == 5
+    assert ended.complaint == "wallets: waited too long for a lock"
+
+
 def test_no_password_is_on_any_command_line(shop: Shop) -> None:
     shop.sql("CREATE TABLE slow AS SELECT n FROM generate_series(1, 30) n")
     with shop.configured({"tables": {"slow": {"where": "pg_sleep(0.1) IS NOT NULL"}}}).run.start("export") as running:

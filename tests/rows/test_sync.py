@@ -3,12 +3,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.postgres import Connection, NewDatabase, NewRole, Server
-from tests.rows.conftest import Shop
+from tests.rows.conftest import Shop, shop_on
 from tests.support.command import Command, Finished, wait_until
 from tests.support.sink import load_roles, load_sink
 
@@ -356,3 +357,30 @@ def test_what_the_second_database_refuses_is_told_with_the_table(pair: Pair, new
     role = new_role(pair.server)
     url = pair.server.url(pair.name, user=role.name, password=role.password)
     assert pair.run("sync", "--table", "wallets", PGPROOF_SYNC_URL=url).code == 14
+
+
+def test_a_table_there_that_is_locked_is_waited_for_as_long_as_is_said(pair: Pair) -> None:
+    pair.sync("--table", "wallets")
+    with pair.connect() as other, other.transaction():
+        other.execute("LOCK TABLE wallets IN SHARE MODE")
+        ended = pair.run("sync", "--table", "wallets", PGPROOF_LOCK_WAIT_TIMEOUT="1")
+    assert ended.code == 8
+    assert "wallets: the second database does not take the rows: canceling statement due to lock" in ended.complaint
+
+
+def test_keys_of_a_type_with_an_equality_of_its_own(
+    system_server: Server, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    first, second = new_database(system_server), new_database(system_server)
+    pair = Pair(shop_on(system_server, first, tmp_path), system_server, second)
+    pair.here(
+        "CREATE EXTENSION citext; CREATE TABLE t (name citext PRIMARY KEY, n int); INSERT INTO t VALUES ('Ann', 1)"
+    )
+    ended = pair.refused()
+    assert "the second database has no type public.citext, of the extension citext" in ended.complaint
+    pair.there(ended.hint)
+    assert pair.sync() == {"t": (1, 0, 0, 0)}
+    pair.here("UPDATE t SET name = 'ANN', n = 2")
+    assert pair.sync("--delete") == {"t": (0, 1, 0, 0)}
+    assert pair.sync("--delete") == {"t": (0, 0, 1, 0)}
+    assert pair.there("SELECT name::text, n FROM t") == [("ANN", 2)]

@@ -91,7 +91,7 @@ class Arrival:
         plan = self.plan
         key = sql.Identifier("t", plan.key.columns[0])
         differs = sql.SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(
-            names((each.name for each in plan.others), "t"), names((each.name for each in plan.others), "s")
+            names((each.name for each in plan.compared), "t"), names((each.name for each in plan.compared), "s")
         )
         self._run(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT s.*, {} IS NULL AS {} FROM {} AS s"
@@ -103,11 +103,11 @@ class Arrival:
             self._source,
             self._same_key,
             key,
-            differs if plan.others else sql.SQL("false"),
+            differs if plan.compared else sql.SQL("false"),
         )
         columns = names(each.name for each in plan.columns)
         updates = sql.SQL(", ").join(
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(each.name)) for each in plan.others
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(each.name)) for each in plan.compared
         )
         self._run(
             "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} ON CONFLICT ({}) DO {}",
@@ -116,7 +116,7 @@ class Arrival:
             columns,
             self._changed,
             names(plan.key.columns),
-            sql.SQL("UPDATE SET {}").format(updates) if plan.others else sql.SQL("NOTHING"),
+            sql.SQL("UPDATE SET {}").format(updates) if plan.compared else sql.SQL("NOTHING"),
         )
         query = verbatim("SELECT count(*) FILTER (WHERE {0}), count(*) FILTER (WHERE NOT {0}) FROM {1}").format(
             sql.Identifier(_NEW), self._changed

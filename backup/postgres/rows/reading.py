@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import psycopg
+from psycopg import errors as sql_errors
 from psycopg import sql
 
 from backup.domain.manifest import Database
@@ -44,7 +45,6 @@ AS_WRITTEN = {
     "xmloption": "content",
     "lc_monetary": "C",
     "statement_timeout": "0",
-    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     "client_connection_check_interval": "2s",
@@ -63,7 +63,9 @@ _TEXT = " (FORMAT text)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsReading:
-    """A snapshot of the source in which all chosen tables are locked against rewriting and may be read.
+    """A snapshot of the source in which all chosen tables can be read.
+
+    It holds no lock on them: psql, which takes its own, would wait for ever behind an ALTER that waits for ours.
 
     Attributes:
         moment: when it was taken.
@@ -82,6 +84,7 @@ class RowsReading:
     encoding: str
     psql: str
     environ: Mapping[str, str] = field(repr=False)
+    lock_wait_timeout: int
 
     @property
     def tables(self) -> Sequence[RowsTable]:
@@ -89,7 +92,7 @@ class RowsReading:
         return [
             RowsTable(
                 name=each.label,
-                open=partial(self._copy, json_query(each), _JSON_LINES),
+                open=partial(self._copy, each, json_query(each), _JSON_LINES),
             )
             for each in self.chosen
         ]
@@ -105,15 +108,16 @@ class RowsReading:
         return {each.label: each.asked_for for each in _with_nested(self.chosen) if each.asked_for}
 
     @contextmanager
-    def open_copy(self, query: sql.Composable) -> Iterator[ByteReader]:
-        """What a query gives, in the text format of COPY."""
-        with self._copy(query, _TEXT) as reader:
+    def open_copy(self, table: ChosenTable, query: sql.Composable) -> Iterator[ByteReader]:
+        """What a query on a table gives, in the text format of COPY."""
+        with self._copy(table, query, _TEXT) as reader:
             yield reader
 
     @contextmanager
-    def _copy(self, query: sql.Composable, form: str) -> Iterator[ByteReader]:
+    def _copy(self, table: ChosenTable, query: sql.Composable, form: str) -> Iterator[ByteReader]:
         known = {name for (name,) in self.connection.execute(_KNOWN)}
-        settings = "; ".join(f"SET {name} = '{value}'" for name, value in AS_WRITTEN.items() if name in known)
+        wanted = {**AS_WRITTEN, "lock_timeout": f"{self.lock_wait_timeout}s"}
+        settings = "; ".join(f"SET {name} = '{value}'" for name, value in wanted.items() if name in known)
         commands = (
             settings,
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -135,7 +139,33 @@ class RowsReading:
         except OSError as error:
             raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
         with child:
-            yield WholeOutput(child)
+            yield _Unrewritten(child, self, table)
+
+
+class _Unrewritten(WholeOutput):
+    """The rows of a table, and at their end whether it was emptied or rewritten before psql had its lock.
+
+    In the snapshot it would be empty then, without any error. After psql's lock nobody could do it any more.
+    """
+
+    def __init__(self, child: Child, rows: RowsReading, table: ChosenTable) -> None:
+        super().__init__(child)
+        self._rows = rows
+        self._names = {each.relation.quoted for each in _with_nested([table])}
+        if any(each.relation.kind == "p" for each in _with_nested([table])):
+            self._names |= {each.quoted for each in rows.catalogue.relations if each.partition}
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises what WholeOutput raises, and DumpFailed where rows are missing."""
+        data = super().read(size)
+        if not data:
+            rewritten = {name for (name,) in self._rows.connection.execute(read_query("rewritten"))}
+            if lost := sorted(rewritten & self._names):
+                raise DumpFailed(
+                    f"{', '.join(lost)}: truncated, rewritten or replaced since the snapshot was taken",
+                    hint="run it again; where this happens often, move the schedule away from that job",
+                )
+        return data
 
 
 @contextmanager
@@ -146,13 +176,16 @@ def read_rows(
     clients: Sequence[Client],
     environ: Mapping[str, str],
     connect_timeout: int,
+    lock_wait_timeout: int,
 ) -> Iterator[RowsReading]:
     """Check a choice against the database, and hold a snapshot in which it can be read.
+
+    `lock_wait_timeout`: seconds to wait for a lock on a table.
 
     Raises:
         ConfigurationError: it does not fit the database, with a line for every problem; or there is no psql.
         AccessDenied: rights are missing, with the GRANTs.
-        DumpFailed: a table was rewritten in that moment.
+        DumpFailed: a table is locked for longer than we wait.
         DatabaseUnreachable, DatabaseMissing: as `connect`.
     """
     address = address.direct()
@@ -163,6 +196,7 @@ def read_rows(
         keep_alive(connection)
         psql = find_psql(clients, server=connection.info.server_version // 10000)
         connection.execute("SET row_security = off")
+        connection.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{lock_wait_timeout}s"})
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         name, moment = one_row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
         catalogue = read_catalogue(connection, path)
@@ -171,7 +205,6 @@ def read_rows(
         if problems:
             raise refusal(problems)
         _tell(selection)
-        _refuse_rewritten(connection, catalogue, selection)
         yield RowsReading(
             moment=moment.astimezone(UTC),
             database=read_database(connection),
@@ -185,11 +218,12 @@ def read_rows(
             encoding=connection.info.parameter_status("client_encoding") or "UTF8",
             psql=psql,
             environ=environ,
+            lock_wait_timeout=lock_wait_timeout,
         )
 
 
 def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
-    """Let the server read each query without running it; from then on the tables are locked against rewriting."""
+    """Let the server read each query without running it; what it locks for that is let go of again."""
     if selection.problems:  # whose tables could not be asked well
         tables = [each for each in selection.tables if each.columns and all(one.readable for one in each.columns)]
     else:
@@ -197,8 +231,13 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
     for table in tables:
         query = json_query(table) + sql.SQL(" LIMIT 0")
         try:
-            with connection.transaction():
+            with connection.transaction(force_rollback=True):
                 connection.execute(query, binary=True)  # by which the server takes a single statement only
+        except sql_errors.LockNotAvailable as error:
+            raise DumpFailed(
+                f"{table.label}: waited too long for a lock",
+                hint="another session holds or wants an exclusive lock on that table; see PGPROOF_LOCK_WAIT_TIMEOUT",
+            ) from error
         except psycopg.Error as error:
             if is_lost(error):
                 raise
@@ -232,20 +271,6 @@ def _tell(selection: Selection) -> None:
             )
     if selection.unreadable:
         log.warning("tables that the role may not read are left out", tables=", ".join(selection.unreadable))
-
-
-def _refuse_rewritten(connection: Connection, catalogue: Catalogue, selection: Selection) -> None:
-    """A table that was emptied or rewritten between snapshot and lock is empty in the snapshot, without any error."""
-    rewritten = {name for (name,) in connection.execute(read_query("rewritten"))}
-    mine = {each.relation.quoted for each in _with_nested(selection.tables)}
-    if any(each.relation.kind == "p" for each in _with_nested(selection.tables)):
-        mine |= {each.quoted for each in catalogue.relations if each.partition}
-    lost = sorted(rewritten & mine)
-    if lost:
-        raise DumpFailed(
-            f"{', '.join(lost)}: truncated, rewritten or replaced in the moment of the snapshot",
-            hint="run it again; where this happens often, move the schedule away from that job",
-        )
 
 
 def _with_nested(tables: Iterable[ChosenTable]) -> Iterator[ChosenTable]:

@@ -32,12 +32,14 @@ class RowsSync:
     """A second database.
 
     Attributes:
+        lock_wait_timeout: seconds to wait for the lock of a table there.
         overlap: seconds before the newest since_column there from which on rows are read again.
     """
 
     address: Address
-    connect_timeout: int = 10
-    overlap: int = 3600
+    connect_timeout: int
+    lock_wait_timeout: int
+    overlap: int
 
     def run(self, rows: RowsReading, *, delete: bool = False, delete_all: bool = False) -> tuple[SyncedTable, ...]:
         """Make the chosen tables there as they are in the snapshot, as far as they were chosen.
@@ -60,6 +62,7 @@ class RowsSync:
             keep_alive(target)
             _refuse_the_same(rows, target)
             _set_as_written(target)
+            target.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{self.lock_wait_timeout}s"})
             with _told(), target.transaction():
                 target.execute("SET CONSTRAINTS ALL DEFERRED")
                 plans, problems = plan_sync(rows.chosen, read_catalogue(target, path))
@@ -82,7 +85,7 @@ class RowsSync:
                 arrival.prepare()
                 condition = None if delete else self._condition(arrival)
                 query = plain_query(plan.table, [each.name for each in plan.columns], condition=condition)
-                with rows.open_copy(query) as reader:
+                with rows.open_copy(plan.table, query) as reader:
                     read[plan.label] = arrival.load(reader)
         deleted = dict.fromkeys(read, 0)
         for arrival in reversed(arrivals) if delete else ():
