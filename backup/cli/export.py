@@ -11,7 +11,7 @@ from backup.bootstrap import open_rows
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Fields, Table, write_bytes
 from backup.domain.sizes import show_size
-from backup.errors import ResultLost, UsageError
+from backup.errors import DumpFailed, ResultLost, UsageError
 from backup.logs import log
 from backup.ports import Rows
 from backup.stream.new_file import new_file
@@ -44,10 +44,11 @@ def export(invocation: Invocation, *, output: Path | None) -> None:
                 "with --json the result goes to stdout, where should the document go?", hint="give --output"
             )
         with open_rows(settings) as rows:
-            for piece in export_rows(rows, done):
-                write_bytes(piece)
+            _print(export_rows(rows, done))
         log.info("exported", tables=len(done.stats), rows=sum(done.stats.values()), bytes=done.bytes)
         return
+    if output.is_dir() or not output.absolute().parent.is_dir():
+        raise UsageError(f"{output} cannot be a file", hint="name a file in a folder that is there")
     with open_rows(settings) as rows:
         _write(output, export_rows(rows, done))
         result = {
@@ -61,13 +62,21 @@ def export(invocation: Invocation, *, output: Path | None) -> None:
         invocation.emit(result, [_summary(output, rows, done), _table(rows, done)])
 
 
+def _print(pieces: Iterable[bytes]) -> None:
+    try:
+        for piece in pieces:
+            write_bytes(piece)
+    except ResultLost as error:  # here it is not the result of some work that is lost, but the work
+        raise DumpFailed("the document cannot be written", detail=error.detail) from error
+
+
 def _write(output: Path, pieces: Iterable[bytes]) -> None:
     try:
         with new_file(output) as file:
             for piece in pieces:
                 file.write(piece)
     except OSError as error:
-        raise ResultLost(f"{output} cannot be written", detail=error.strerror) from error
+        raise DumpFailed(f"{output} cannot be written", detail=error.strerror) from error
 
 
 def _summary(output: Path, rows: Rows, done: Exported) -> Fields:

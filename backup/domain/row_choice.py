@@ -5,7 +5,6 @@ Owns the rules: which table a name means, which columns are left out, which fore
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -23,6 +22,7 @@ from backup.domain.rows import (
     Selection,
     TableChoice,
 )
+from backup.domain.words import nearest
 
 _WILD = re.compile(r"[*?|+(\[]")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
@@ -32,12 +32,6 @@ _TIMES = ("timestamp", "date")
 def choose(choice: RowsChoice, catalogue: Catalogue) -> Selection:
     """What a choice means in this database."""
     return _Chooser(choice, catalogue).selection()
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`, did you mean …?` where something is like `word`, else nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 class _Pattern:

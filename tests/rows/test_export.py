@@ -4,9 +4,12 @@ import json
 import re
 import signal
 import stat
+import time
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 import pytest
 from psycopg import sql
 
@@ -348,3 +351,36 @@ def test_an_unreachable_server_is_told_before_anything_is_written(shop: Shop) ->
     ended = shop.run("export", "--output", "out.json", **FAR)
     assert ended.code == 4
     assert not (shop.run.home / "out.json").exists()
+
+
+def test_a_full_disk_leaves_no_file(shop: Shop) -> None:
+    shop.sql("CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 9000)")
+    ended = shop.run.behind("prlimit", f"--fsize={1 << 20}")("export", "--output", "out.json")
+    assert (ended.code, ended.complaint) == (5, "out.json cannot be written")
+    assert {path.name for path in shop.run.home.iterdir()} == {"tmp"}
+
+
+def test_a_place_where_no_file_can_be_is_told(shop: Shop) -> None:
+    assert shop.run("export", "--output", "nowhere/out.json").code == 2
+    assert shop.run("export", "--output", "tmp").code == 2
+
+
+def test_a_document_that_nobody_reads_to_its_end_is_no_success(shop: Shop) -> None:
+    shop.sql("CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 9000)")
+    ended = shop.run.behind("sh", "-c", '"$@" > /dev/full', "sh")("export")
+    assert (ended.code, ended.complaint) == (5, "the document cannot be written")
+
+
+def test_memory_does_not_grow_with_the_table(shop: Shop) -> None:
+    """Slow for 300 MB of JSON; a tenth of it would hide in what Python takes by itself."""
+    shop.sql("CREATE TABLE large AS SELECT n, repeat(md5(n::text), 30) AS x FROM generate_series(1, 300000) n")
+    peak = 0
+    with shop.run.start("export", "--table", "large", "--output", "out.json") as running:
+        while running.is_running():
+            with suppress(psutil.Error):
+                whole = [psutil.Process(running.pid), *running.processes()]
+                peak = max(peak, sum(each.memory_info().rss for each in whole))
+            time.sleep(0.02)
+        assert running.finish().code == 0
+    assert (shop.run.home / "out.json").stat().st_size > 290_000_000
+    assert 40 << 20 < peak < 128 << 20

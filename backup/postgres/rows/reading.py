@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import psycopg
 from psycopg import errors as sql_errors
@@ -24,7 +25,7 @@ from backup.logs import log
 from backup.ports import RowsTable
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, find_psql
-from backup.postgres.connection import Connection, connect, is_lost
+from backup.postgres.connection import Connection, connect, is_lost, translate
 from backup.postgres.dump import WholeOutput
 from backup.postgres.queries import read_query
 from backup.postgres.rows.catalogue import read_catalogue, search_path
@@ -100,12 +101,19 @@ class RowsReading:
     @property
     def left_out(self) -> Mapping[str, tuple[str, ...]]:
         """Columns that are not read, by table, those of included tables too."""
-        return {each.label: each.left_out for each in _with_nested(self.chosen) if each.left_out}
+        return _merged((each.label, each.left_out) for each in _with_nested(self.chosen))
 
     @property
     def asked_for(self) -> Mapping[str, tuple[str, ...]]:
         """Columns that look like secrets and were asked for by name, by table."""
-        return {each.label: each.asked_for for each in _with_nested(self.chosen) if each.asked_for}
+        return _merged((each.label, each.asked_for) for each in _with_nested(self.chosen))
+
+    def ask(self, query: str, arguments: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """What the source answers in the snapshot. Raises what `translate` makes of its errors."""
+        try:
+            return self.connection.execute(query, arguments).fetchall()
+        except psycopg.Error as error:
+            raise translate(error, self.address) from error
 
     @contextmanager
     def open_copy(self, table: ChosenTable, query: sql.Composable) -> Iterator[ByteReader]:
@@ -115,7 +123,7 @@ class RowsReading:
 
     @contextmanager
     def _copy(self, table: ChosenTable, query: sql.Composable, form: str) -> Iterator[ByteReader]:
-        known = {name for (name,) in self.connection.execute(_KNOWN)}
+        known = {name for (name,) in self.ask(_KNOWN)}
         wanted = {**AS_WRITTEN, "lock_timeout": f"{self.lock_wait_timeout}s"}
         settings = "; ".join(f"SET {name} = '{value}'" for name, value in wanted.items() if name in known)
         commands = (
@@ -159,7 +167,7 @@ class _Unrewritten(WholeOutput):
         """At most `size` bytes. Raises what WholeOutput raises, and DumpFailed where rows are missing."""
         data = super().read(size)
         if not data:
-            rewritten = {name for (name,) in self._rows.connection.execute(read_query("rewritten"))}
+            rewritten = {name for (name,) in self._rows.ask(read_query("rewritten"))}
             if lost := sorted(rewritten & self._names):
                 raise DumpFailed(
                     f"{', '.join(lost)}: truncated, rewritten or replaced since the snapshot was taken",
@@ -271,6 +279,15 @@ def _tell(selection: Selection) -> None:
             )
     if selection.unreadable:
         log.warning("tables that the role may not read are left out", tables=", ".join(selection.unreadable))
+
+
+def _merged(columns: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Columns by table, of a table that comes more than once all of them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table, each in columns:
+        if each:
+            found[table] = tuple(dict.fromkeys((*found.get(table, ()), *each)))
+    return found
 
 
 def _with_nested(tables: Iterable[ChosenTable]) -> Iterator[ChosenTable]:

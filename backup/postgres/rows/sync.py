@@ -66,7 +66,7 @@ class RowsSync:
             with _told(), target.transaction():
                 target.execute("SET CONSTRAINTS ALL DEFERRED")
                 plans, problems = plan_sync(rows.chosen, read_catalogue(target, path))
-                types = plan_types(rows.connection, target, plans)
+                types = plan_types(rows, target, plans)
                 if problems or types.problems:
                     raise refusal([*problems, *types.problems])
                 types.make(target)

@@ -12,6 +12,7 @@ from backup.domain.rows import Problem
 from backup.postgres.connection import Connection
 from backup.postgres.queries import read_query
 from backup.postgres.rows.query import verbatim
+from backup.postgres.rows.reading import RowsReading
 from backup.postgres.snapshot import one_row
 
 _LABELS = """
@@ -44,12 +45,12 @@ class TypePlan:
             target.execute(verbatim(each.definition or ""))
 
 
-def plan_types(source: Connection, target: Connection, plans: Iterable[TablePlan]) -> TypePlan:
+def plan_types(source: RowsReading, target: Connection, plans: Iterable[TablePlan]) -> TypePlan:
     """What of the types of all columns is missing in the second database."""
     columns = (each for plan in plans for each in plan.table.columns if each.name in {one.name for one in plan.columns})
     oids = sorted({each.type_oid for each in columns})
     missing, problems = [], []
-    for row in source.execute(read_query("rows_types"), {"oids": oids}):
+    for row in source.ask(read_query("rows_types"), {"oids": oids}):
         each = _Type(*row)
         there, labels = one_row(
             target,
