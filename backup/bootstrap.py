@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from backup.postgres.prover import ProofOptions
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
+    from backup.postgres.rows.reading import RowsReading
+    from backup.postgres.rows.sync import RowsSync
     from backup.postgres.source import PostgresSource
     from backup.stream.age import Keyring
     from backup.workflow.sightings import Lookout
@@ -182,6 +185,33 @@ def _restore_options(settings: Settings) -> RestoreOptions:
         analyze=restore.analyze,
         maintenance_database=settings.database.maintenance_db,
         connect_timeout=settings.database.connect_timeout,
+    )
+
+
+def open_rows(settings: Settings) -> AbstractContextManager[RowsReading]:
+    """The chosen rows of the database, checked, in a snapshot."""
+    from backup.postgres.rows.reading import read_rows
+
+    return read_rows(
+        _told_direct(make_address(settings)),
+        settings.rows.choice,
+        clients=_clients(settings),
+        environ=os.environ,
+        connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
+    )
+
+
+def make_sync(settings: Settings) -> RowsSync:
+    """The way of the chosen rows into the second database. Raises ConfigurationError where there is none."""
+    from backup.postgres.address import Address
+    from backup.postgres.rows.sync import RowsSync
+
+    return RowsSync(
+        address=Address.parse(settings.sync.conninfo.get_secret_value()),
+        connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
+        overlap=settings.sync.overlap,
     )
 
 

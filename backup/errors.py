@@ -18,6 +18,7 @@ PgproofError                 1   a bug, or something nobody thought of
 │   └── ObjectExists         7   there is an object already where a new one should be
 ├── ProofMismatch            7   what was restored is not what the backup's snapshot held
 ├── RestoreFailed            8   the restore did not come to its end
+├── SyncFailed               8   the second database does not take the rows; it is as it was
 ├── NotFound                 9   no such backup, target or table
 ├── LockHeld                 10  another run of this target is under way
 ├── AfterwardsFailed         11  the backup is safe, but a later step failed: prune, another store
@@ -164,6 +165,12 @@ class RestoreFailed(PgproofError):
 
 DAMAGED = "use another backup: pgproof list shows what there is, pgproof verify --all says which are whole"
 """The hint of every IntegrityFailed that is about a backup in a store."""
+
+
+class SyncFailed(PgproofError):
+    """The second database does not take the rows that were chosen for it; it is as it was."""
+
+    exit_code = 8
 
 
 class NotFound(PgproofError):

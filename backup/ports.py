@@ -5,7 +5,7 @@ Must not import any adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -175,6 +175,40 @@ class Engine(Protocol[Snapshot_contra]):
 
         To be closed: what it has started beside them ends then.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsTable:
+    """Rows that were chosen of a table.
+
+    Attributes:
+        name: under which results have it; of no two tables the same.
+        open: start to read them: each row one JSON object on a line of its own, which ends with a line feed. The
+            reader's end comes only after it is known that all rows were there, else it raises.
+    """
+
+    name: str
+    open: Callable[[], AbstractContextManager[ByteReader]]
+
+
+class Rows(Protocol):
+    """Chosen rows of a database, all in one snapshot."""
+
+    @property
+    def moment(self) -> datetime:
+        """When the snapshot was taken, aware and in UTC."""
+
+    @property
+    def tables(self) -> Sequence[RowsTable]:
+        """The tables, in order."""
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns that are not in the rows, by table."""
+
+    @property
+    def asked_for(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns that look like secrets and are in the rows, by table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

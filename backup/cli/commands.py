@@ -34,6 +34,8 @@ TABLE = {
     "release": "backup.cli.release",
     "accept": "backup.cli.accept",
     "copy": "backup.cli.copy",
+    "export": "backup.cli.export",
+    "sync": "backup.cli.sync",
     "key": "backup.cli.key",
     "notify": "backup.cli.notify",
     "doctor": "backup.cli.doctor",

@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -135,9 +136,22 @@ def write(text: str) -> None:
         OutputClosed: nobody reads it any more.
         ResultLost: it cannot be written, as to a full disk.
     """
-    try:
+    with _told_when_lost():
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def write_bytes(data: bytes) -> None:
+    """The same for what is bytes by itself, such as a document."""
+    with _told_when_lost():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _told_when_lost() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         abandon_stdout()
         raise OutputClosed from None

@@ -92,3 +92,20 @@ def choose(clients: Iterable[Client], *, server: int, archive: int = 0) -> Clien
         detail=f"installed: {have}" if have else None,
         hint=f"install postgresql-client-{wanted} or newer, or name its folder in PGPROOF_PG_BIN",
     )
+
+
+def find_psql(clients: Iterable[Client], *, server: int) -> str:
+    """The path of a psql: beside the pg_dump that fits the server best, else the newest; COPY is the same to all.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    installed = sorted(clients, key=lambda client: (client.major == server, client), reverse=True)
+    for client in installed:
+        if os.access(path := client.program("psql"), os.X_OK):
+            return path
+    raise ConfigurationError(
+        "there is no psql",
+        detail=f"looked in {', '.join(str(each.folder) for each in installed)}" if installed else None,
+        hint="install the PostgreSQL client programs as a whole, or name their folder in PGPROOF_PG_BIN",
+    )

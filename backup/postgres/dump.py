@@ -174,20 +174,21 @@ class PgDumpEngine:
             raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
 
 
-class _WholeOutput:
+class WholeOutput:
     """A child's output; its end is told only after the child has ended well."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
 
     def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises DumpFailed or AccessDenied where the child did not end well."""
         data = self._child.read(size)
         if not data and (status := self._child.wait()):
             raise _failure(self._child, status)
         return data
 
 
-class _PermittedOutput(_WholeOutput):
+class _PermittedOutput(WholeOutput):
     """The output of a program that may not be permitted to read what it would, and then is done without."""
 
     def read(self, size: int, /) -> bytes:
@@ -197,7 +198,7 @@ class _PermittedOutput(_WholeOutput):
             raise PartUnavailable(error.message, detail=error.detail, hint=error.hint) from error
 
 
-class _DumpStream(_WholeOutput):
+class _DumpStream(WholeOutput):
     """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables.
 
     Args:

@@ -101,11 +101,17 @@ def pin(address: Address, connection: Connection, *, connect_timeout: int) -> Ad
     )
 
 
-def _fingerprint(connection: Connection) -> str:
+def read_fingerprint(connection: Connection) -> str:
+    """The server's own identifier and the database; empty where that may not be read."""
     (permitted,) = one_row(
         connection, "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')"
     )
     return str(one_row(connection, _FINGERPRINT)[0]) if permitted else ""
+
+
+def read_source(connection: Connection) -> str:
+    """What tells the database, on its server as long as that runs, from any other."""
+    return str(one_row(connection, _SOURCE)[0])
 
 
 @contextmanager
@@ -133,8 +139,8 @@ def hold_snapshot(address: Address, target: str, *, connect_timeout: int) -> Ite
             name=name,
             mark=SnapshotMark(time=moment.astimezone(UTC), lsn=lsn or ""),
             database=read_database(connection),
-            source=one_row(connection, _SOURCE)[0],
-            fingerprint=_fingerprint(connection),
+            source=read_source(connection),
+            fingerprint=read_fingerprint(connection),
             address=pin(address, connection, connect_timeout=connect_timeout),
             connection=connection,
         )

@@ -66,6 +66,16 @@ def _split(value: object) -> object:
     return tuple(piece.strip() for piece in value.split(",") if piece.strip()) if isinstance(value, str) else value
 
 
+def _split_each(value: object) -> object:
+    """Of a flag that may be given several times, with several names each time; not at commas between double quotes."""
+    pieces = [value] if isinstance(value, str) else value
+    if not isinstance(pieces, tuple | list) or not all(isinstance(each, str) for each in pieces):
+        return value
+    return tuple(
+        name.strip() for each in pieces for name in re.findall(r'(?:"(?:[^"]|"")*"|[^",])+', each) if name.strip()
+    )
+
+
 def _pairs(value: object) -> object:
     pieces = _split(value)
     if isinstance(pieces, Mapping):
@@ -212,6 +222,8 @@ Size = Annotated[int, BeforeValidator(_size)]
 """Bytes, written as `64MiB`."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list, in an environment separated by commas."""
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_split_each)]
+"""Names or patterns of tables, wherever written with commas between."""
 Recipients = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_recipients)]
 """Public keys of age, in an environment separated by commas."""
 Labels = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_check_labels)]

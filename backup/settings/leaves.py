@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from backup.settings.branches import Section, StoreSettings
 from backup.settings.kinds import Env, Size, exact_size
 from backup.settings.model import Settings
+from backup.settings.rows import TableSettings
 
 Path = tuple[str, ...]
 ANY = "*"
@@ -32,7 +33,7 @@ class Leaf:
         env: its environment names.
         default: as it would be written in YAML; None for unset.
         choices: the words that are possible, where only some are.
-        shape: what is written: `text`, `int`, `bool`, `size`, `list`, `map`.
+        shape: what is written: `text`, `int`, `bool`, `size`, `list`, `map`, `tables`.
     """
 
     path: Path
@@ -128,7 +129,13 @@ def _shape(kinds: list[Any], field: FieldInfo) -> str:
     size_reader = get_args(Size)[1]
     if size_reader in field.metadata or size_reader in _metadata(field.annotation):
         return "size"
-    shapes = {bool: "bool", int: "int", tuple[str, ...]: "list", dict[str, str]: "map"}
+    shapes = {
+        bool: "bool",
+        int: "int",
+        tuple[str, ...]: "list",
+        dict[str, str]: "map",
+        dict[str, TableSettings]: "tables",
+    }
     return next((shapes[kind] for kind in kinds if get_origin(kind) is not Literal and kind in shapes), "text")
 
 

@@ -208,7 +208,9 @@ def _line(error: Mapping[str, Any], found: Found) -> str:
     for length in range(len(steps), 0, -1):
         origin = found.origins.get(steps[:length])
         if origin:
-            return f"{origin}: {explain(error, leaf_at(steps[:length]))}"
+            leaf = leaf_at(steps[:length])
+            deeper = ".".join(steps[length:]) if leaf and leaf.shape == "tables" else ""
+            return f"{origin}: {f'{deeper}: ' if deeper else ''}{explain(error, leaf)}"
     reason = explain(error, None)
     return f"{'.'.join(steps)}: {reason}" if steps else reason
 
@@ -222,6 +224,8 @@ _REASONS = {
     "string_type": "must be text; put it in quotes",
     "tuple_type": "must be a list",
     "dict_type": "must be a map of names and values",
+    "model_type": "must be a map of names and values",
+    "extra_forbidden": "is not a setting",
     "path_type": "must be the path of a file",
 }
 

@@ -34,6 +34,7 @@ from backup.settings.kinds import (
 )
 from backup.settings.monitoring import MetricsSettings, WatchSettings
 from backup.settings.notifying import NotifySettings
+from backup.settings.rows import RowsSettings, SyncSettings
 from backup.stores.addresses import MOST_PARTS
 
 _SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
@@ -97,6 +98,8 @@ class Settings(Section):
     proof: ProofSettings = Field(default_factory=ProofSettings)
     drill: DrillSettings = Field(default_factory=DrillSettings)
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    rows: RowsSettings = Field(default_factory=RowsSettings)
+    sync: SyncSettings = Field(default_factory=SyncSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     watch: WatchSettings = Field(default_factory=WatchSettings)
@@ -163,7 +166,12 @@ class Settings(Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Everything that must never be printed."""
-        found = [password for url in [self.database.url] if url for password in passwords(url.get_secret_value())]
+        found = [
+            password
+            for url in [self.database.url, self.sync.url]
+            if url
+            for password in passwords(url.get_secret_value())
+        ]
         for store in self.stores.values():
             keys = (store.access_key, store.secret_key, store.session_token)
             found += [key.get_secret_value() for key in keys if key]

@@ -111,6 +111,8 @@ def _shown(value: Any, leaf: Leaf | None) -> object:  # noqa: ANN401 -- a value 
         return str(value)
     if isinstance(value, tuple):
         return list(value)
+    if leaf and leaf.shape == "tables":  # of each what was said
+        return {name: each.model_dump(mode="json", exclude_unset=True) for name, each in value.items()}
     if leaf and leaf.shape == "size" and isinstance(value, int):
         return exact_size(value)
     return value

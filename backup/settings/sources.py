@@ -5,7 +5,6 @@ Owns the rules of `…_FILE`, of unknown names, and of whose word counts among s
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from backup.domain.words import nearest
 from backup.errors import ConfigurationError
 from backup.settings.branches import StoreSettings
 from backup.settings.kinds import Env
@@ -68,12 +68,6 @@ class Found:
 def from_variable(name: str) -> Origin:
     """The origin of an environment variable."""
     return Origin(kind="environment", name=name, place="environment")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`, did you mean …?` where something is like `word`, else nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def read_environment(environ: Mapping[str, str], found: Found, wanted: Iterable[Leaf]) -> None:

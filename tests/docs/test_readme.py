@@ -5,6 +5,7 @@ Only names of servers, stores and files are exchanged for those of the test.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from backup.demo.s3_server import S3Server
+from backup.settings import load
 from tests.docs.pages import DOCS, ROOT, blocks, run_bash, with_values
 from tests.fixtures.postgres import NewDatabase, Server, running
 from tests.notify.test_chat import PASSWORD, mailing
@@ -27,6 +29,8 @@ WHAT_IS_KEPT = "What is kept"
 ENCRYPT = "Encrypt it"
 HEAR = "Hear of it"
 SETTINGS = "The few settings that matter"
+ROWS = "Rows as JSON"
+SECOND_DATABASE = "A second database, kept up to date"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
 """Not run here: an installation takes the network and minutes, and tests/cluster/test_pages.py has the cluster."""
@@ -66,7 +70,17 @@ def counts(server: Server, database: str) -> tuple[int, ...]:
 
 
 def test_every_shell_line_is_run_by_a_test() -> None:
-    assert set(blocks(README)) - BY_HAND == {TONIGHT, MORE_WAYS, FIRST_BACKUP, PROVE_IT, WHAT_IS_KEPT, ENCRYPT, HEAR}
+    assert set(blocks(README)) - BY_HAND == {
+        TONIGHT,
+        MORE_WAYS,
+        FIRST_BACKUP,
+        PROVE_IT,
+        WHAT_IS_KEPT,
+        ENCRYPT,
+        HEAR,
+        ROWS,
+        SECOND_DATABASE,
+    }
 
 
 def test_the_first_screen_restores_and_says_how_to_get_it() -> None:
@@ -113,6 +127,29 @@ def test_the_lines_on_notifications_send_a_mail(shop: Server, tmp_path: Path) ->
         said = run(test, tmp_path, shop, **{name: f"{ours}&mode=insecure"})
         assert re.search(r"E-Mail .* yes", said)
         assert [mail["subject"] for mail in mails.taken] == ["pgproof: this is a test"]
+
+
+def test_the_line_on_rows_writes_them_as_json(shop: Server, tmp_path: Path) -> None:
+    run(blocks(README)[ROWS], tmp_path, shop, PGPROOF_DATABASE_URL=shop.url("shop"))
+    assert json.loads((tmp_path / "shop.json").read_text())["stats"] == {"customers": 10, "orders": 1000}
+
+
+def test_the_lines_on_a_second_database_fill_it(shop: Server, other_server: Server, tmp_path: Path) -> None:
+    with shop.connect("shop") as connection:
+        connection.execute("ALTER TABLE orders ADD PRIMARY KEY (id); ALTER TABLE customers ADD PRIMARY KEY (id)")
+    with other_server.connect() as connection:
+        connection.execute("CREATE DATABASE shop")
+    values = {"PGPROOF_SYNC_URL": other_server.url("shop")}
+    lines = with_values(blocks(README)[SECOND_DATABASE], values)
+    run(lines, tmp_path, shop, PGPROOF_DATABASE_URL=shop.url("shop"))
+    assert counts(other_server, "shop") == (1000, 10)
+
+
+@pytest.mark.parametrize("section", [ROWS, SECOND_DATABASE])
+def test_the_choice_of_rows_that_a_page_shows_loads(section: str, tmp_path: Path) -> None:
+    file = tmp_path / "pgproof.yaml"
+    file.write_text(blocks(README, "yaml")[section])
+    assert load({}, {}, file=file).rows.choice.tables["users"].exclude[0] == "password_hash"
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(

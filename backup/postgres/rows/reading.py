@@ -1,0 +1,296 @@
+"""Chosen rows of one database, all in one snapshot: checked as a whole, then streamed by psql.
+
+Owns the snapshot and psql's command lines. psql, because it hands on blocks where psycopg makes an object of each row.
+Everything runs in read-only transactions, the user's conditions too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import errors as sql_errors
+from psycopg import sql
+
+from backup.domain.manifest import Database
+from backup.domain.row_choice import choose
+from backup.domain.rows import Catalogue, ChosenTable, Problem, RowsChoice, Selection
+from backup.errors import AccessDenied, ConfigurationError, DumpFailed
+from backup.logs import log
+from backup.ports import RowsTable
+from backup.postgres.address import Address
+from backup.postgres.clients import Client, find_psql
+from backup.postgres.connection import Connection, connect, is_lost, translate
+from backup.postgres.dump import WholeOutput
+from backup.postgres.queries import read_query
+from backup.postgres.rows.catalogue import read_catalogue, search_path
+from backup.postgres.rows.query import json_query
+from backup.postgres.session import keep_alive, settle
+from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
+from backup.stream.child import Child
+from backup.stream.readers import ByteReader
+
+AS_WRITTEN = {
+    "search_path": "pg_catalog",
+    "row_security": "off",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    "client_connection_check_interval": "2s",
+}
+"""Settings under which values are written so that nothing is lost and any server reads them again. With row_security
+off the server refuses to read a table of which it would hide rows. The last one ends a query whose psql is gone."""
+
+_KNOWN = "SELECT name FROM pg_settings WHERE name <> 'client_connection_check_interval' OR version() ~ 'linux'"
+"""Settings of this server; that one is on some systems known, but not to be set."""
+
+_JSON_LINES = " (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
+"""CSV whose quote and delimiter no JSON has unescaped: the lines are the JSON itself."""
+
+_TEXT = " (FORMAT text)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsReading:
+    """A snapshot of the source in which all chosen tables can be read.
+
+    It holds no lock on them: psql, which takes its own, would wait for ever behind an ALTER that waits for ours.
+
+    Attributes:
+        moment: when it was taken.
+        tables: what was chosen, in the order of their names.
+    """
+
+    moment: datetime
+    database: Database
+    source: str
+    fingerprint: str
+    catalogue: Catalogue
+    chosen: tuple[ChosenTable, ...]
+    connection: Connection = field(repr=False)
+    address: Address
+    snapshot: str
+    encoding: str
+    psql: str
+    environ: Mapping[str, str] = field(repr=False)
+    lock_wait_timeout: int
+
+    @property
+    def tables(self) -> Sequence[RowsTable]:
+        """All of them, to be read as JSON."""
+        return [
+            RowsTable(
+                name=each.label,
+                open=partial(self._copy, each, json_query(each), _JSON_LINES),
+            )
+            for each in self.chosen
+        ]
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns that are not read, by table, those of included tables too."""
+        return _merged((each.label, each.left_out) for each in _with_nested(self.chosen))
+
+    @property
+    def asked_for(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns that look like secrets and were asked for by name, by table."""
+        return _merged((each.label, each.asked_for) for each in _with_nested(self.chosen))
+
+    def ask(self, query: str, arguments: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """What the source answers in the snapshot. Raises what `translate` makes of its errors."""
+        try:
+            return self.connection.execute(query, arguments).fetchall()
+        except psycopg.Error as error:
+            raise translate(error, self.address) from error
+
+    @contextmanager
+    def open_copy(self, table: ChosenTable, query: sql.Composable) -> Iterator[ByteReader]:
+        """What a query on a table gives, in the text format of COPY."""
+        with self._copy(table, query, _TEXT) as reader:
+            yield reader
+
+    @contextmanager
+    def _copy(self, table: ChosenTable, query: sql.Composable, form: str) -> Iterator[ByteReader]:
+        known = {name for (name,) in self.ask(_KNOWN)}
+        wanted = {**AS_WRITTEN, "lock_timeout": f"{self.lock_wait_timeout}s"}
+        settings = "; ".join(f"SET {name} = '{value}'" for name, value in wanted.items() if name in known)
+        commands = (
+            settings,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            f"SET TRANSACTION SNAPSHOT '{self.snapshot}'",
+            f"COPY ({query.as_string(self.connection)}) TO STDOUT{form}",
+        )
+        argv = [
+            self.psql,
+            "--no-psqlrc",
+            "--no-password",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            *(f"--command={each}" for each in commands),
+            f"--dbname={self.address.argument()}",
+        ]
+        env = self.address.environment(self.environ) | {"PGCLIENTENCODING": self.encoding}
+        try:
+            child = Child(argv, env=env, stdout=True)
+        except OSError as error:
+            raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
+        with child:
+            yield _Unrewritten(child, self, table)
+
+
+class _Unrewritten(WholeOutput):
+    """The rows of a table, and at their end whether it was emptied or rewritten before psql had its lock.
+
+    In the snapshot it would be empty then, without any error. After psql's lock nobody could do it any more.
+    """
+
+    def __init__(self, child: Child, rows: RowsReading, table: ChosenTable) -> None:
+        super().__init__(child)
+        self._rows = rows
+        self._names = {each.relation.quoted for each in _with_nested([table])}
+        if any(each.relation.kind == "p" for each in _with_nested([table])):
+            self._names |= {each.quoted for each in rows.catalogue.relations if each.partition}
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises what WholeOutput raises, and DumpFailed where rows are missing."""
+        data = super().read(size)
+        if not data:
+            rewritten = {name for (name,) in self._rows.ask(read_query("rewritten"))}
+            if lost := sorted(rewritten & self._names):
+                raise DumpFailed(
+                    f"{', '.join(lost)}: truncated, rewritten or replaced since the snapshot was taken",
+                    hint="run it again; where this happens often, move the schedule away from that job",
+                )
+        return data
+
+
+@contextmanager
+def read_rows(
+    address: Address,
+    choice: RowsChoice,
+    *,
+    clients: Sequence[Client],
+    environ: Mapping[str, str],
+    connect_timeout: int,
+    lock_wait_timeout: int,
+) -> Iterator[RowsReading]:
+    """Check a choice against the database, and hold a snapshot in which it can be read.
+
+    `lock_wait_timeout`: seconds to wait for a lock on a table.
+
+    Raises:
+        ConfigurationError: it does not fit the database, with a line for every problem; or there is no psql.
+        AccessDenied: rights are missing, with the GRANTs.
+        DumpFailed: a table is locked for longer than we wait.
+        DatabaseUnreachable, DatabaseMissing: as `connect`.
+    """
+    address = address.direct()
+    address.refuse_hidden_secrets()
+    with connect(address, connect_timeout=connect_timeout) as connection:
+        path = search_path(connection)
+        settle(connection)
+        keep_alive(connection)
+        psql = find_psql(clients, server=connection.info.server_version // 10000)
+        connection.execute("SET row_security = off")
+        connection.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{lock_wait_timeout}s"})
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        name, moment = one_row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
+        catalogue = read_catalogue(connection, path)
+        selection = choose(choice, catalogue)
+        problems = [*selection.problems, *_tried(connection, selection)]
+        if problems:
+            raise refusal(problems)
+        _tell(selection)
+        yield RowsReading(
+            moment=moment.astimezone(UTC),
+            database=read_database(connection),
+            source=read_source(connection),
+            fingerprint=read_fingerprint(connection),
+            catalogue=catalogue,
+            chosen=selection.tables,
+            connection=connection,
+            address=pin(address, connection, connect_timeout=connect_timeout),
+            snapshot=name,
+            encoding=connection.info.parameter_status("client_encoding") or "UTF8",
+            psql=psql,
+            environ=environ,
+            lock_wait_timeout=lock_wait_timeout,
+        )
+
+
+def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
+    """Let the server read each query without running it; what it locks for that is let go of again."""
+    if selection.problems:  # whose tables could not be asked well
+        tables = [each for each in selection.tables if each.columns and all(one.readable for one in each.columns)]
+    else:
+        tables = list(selection.tables)
+    for table in tables:
+        query = json_query(table) + sql.SQL(" LIMIT 0")
+        try:
+            with connection.transaction(force_rollback=True):
+                connection.execute(query, binary=True)  # by which the server takes a single statement only
+        except sql_errors.LockNotAvailable as error:
+            raise DumpFailed(
+                f"{table.label}: waited too long for a lock",
+                hint="another session holds or wants an exclusive lock on that table; see PGPROOF_LOCK_WAIT_TIMEOUT",
+            ) from error
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            yield Problem(
+                text=f"{table.label}: {error.diag.message_primary or error}",
+                hint="where and order_by are SQL over the columns of the table; write functions of yours with their"
+                " schema",
+            )
+
+
+def refusal(problems: Sequence[Problem]) -> AccessDenied | ConfigurationError:
+    """All problems as one failure."""
+    kind = AccessDenied if all(each.denied for each in problems) else ConfigurationError
+    hint = "\n".join(dict.fromkeys(each.hint for each in problems if each.hint)) or None
+    if len(problems) == 1:
+        return kind(problems[0].text, hint=hint)
+    return kind(
+        f"{len(problems)} things are wrong with the choice of rows",
+        detail="\n".join(each.text for each in problems),
+        hint=hint,
+    )
+
+
+def _tell(selection: Selection) -> None:
+    for table in _with_nested(selection.tables):
+        if table.left_out:
+            log.info("columns are left out", table=table.label, columns=", ".join(table.left_out))
+        if table.asked_for:
+            log.warning(
+                "columns that look like secrets were asked for", table=table.label, columns=", ".join(table.asked_for)
+            )
+    if selection.unreadable:
+        log.warning("tables that the role may not read are left out", tables=", ".join(selection.unreadable))
+
+
+def _merged(columns: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Columns by table, of a table that comes more than once all of them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table, each in columns:
+        if each:
+            found[table] = tuple(dict.fromkeys((*found.get(table, ()), *each)))
+    return found
+
+
+def _with_nested(tables: Iterable[ChosenTable]) -> Iterator[ChosenTable]:
+    for table in tables:
+        yield table
+        yield from _with_nested(each.table for each in table.nested)
