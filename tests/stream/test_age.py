@@ -181,6 +181,7 @@ def test_whoever_leaves_early_leaves_no_thread(read: int) -> None:
         (OURS.secret, "this is a secret key"),
         ("", "is no public key of age"),
     ],
+    ids=["no key", "a wrong letter", "a secret", "nothing"],
 )
 def test_what_is_no_recipient_is_told_and_a_secret_is_not_repeated(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as raised:
@@ -195,6 +196,7 @@ def test_what_is_no_recipient_is_told_and_a_secret_is_not_repeated(text: str, wh
         ("# nothing\n", "there is no identity"),
         (f"\n{OURS.public}", "line 2 .* is no iden"),
     ],
+    ids=["nothing", "a comment", "a public key"],
 )
 def test_what_holds_no_identity_is_told(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
