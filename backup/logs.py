@@ -251,7 +251,8 @@ log = _Log()
 
 def tell_retry(details: RetryDetails) -> None:
     """In place of stamina's own event, which describes our code instead of what went wrong."""
-    log.warning("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
+    tell = log.debug if getattr(details.caused_by, "told_at_the_end", False) else log.warning
+    tell("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
 
 
 def _follow_libraries(level: int) -> None:

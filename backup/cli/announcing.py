@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from backup.cli.places import places
 from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
-from backup.domain.ids import BackupId
+from backup.domain.manifest import Manifest
 from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError
 from backup.limits import in_time
 from backup.logs import log, recent, redact
@@ -125,7 +125,8 @@ class Teller:
         facts = {**self._base, **self._announcement.facts}
         begun = time.monotonic()
         stores = self._stores() if kind != "backup.started" and any(each.key for each in self._notifiers) else []
-        with suppress(Interrupted), undisturbed():  # the work has ended: a signal that comes now has nothing to stop
+        # Once the work has ended, a signal has nothing to stop; before it, it has.
+        with nullcontext() if kind == "backup.started" else _over():
             if stores and target and within > HURRY:
                 facts |= _proven(stores, target)
             event = RunEvent(
@@ -139,7 +140,8 @@ class Teller:
                 error=error,
                 log=recent(_LOG_LINES) if error else (),
             )
-            confidential = bool(self._invocation.settings.encryption.to)
+            encryption = self._invocation.settings.encryption
+            confidential = bool(encryption.to or encryption.identity)
             outbox = Outbox(stores, target, confidential=confidential) if stores and target else None
             announce(event, self._notifiers, within=within - (time.monotonic() - begun), outbox=outbox)
 
@@ -153,7 +155,7 @@ def _proven(stores: Sequence[Store], target: str) -> dict[str, object]:
     """The newest backup that is proven, for all that can be found out in a moment; nothing where that fails."""
     moment = now()
 
-    def look() -> BackupId | None:
+    def look() -> Manifest | None:
         found, failures = [], []
         for store in stores:
             try:
@@ -162,16 +164,24 @@ def _proven(stores: Sequence[Store], target: str) -> dict[str, object]:
                 failures.append(error)
         if not found:
             raise failures[0]
-        return max((each for each in found if each), default=None)
+        return max((each for each in found if each), key=lambda each: each.snapshot.time, default=None)
 
     try:
         newest = in_time(look, _A_MOMENT)
-    except (TimeoutError, PgproofError) as error:
-        log.debug("the last proven backup is not told", reason=str(error))
+    except Interrupted:
+        raise
+    except Exception as error:  # noqa: BLE001 -- it is worth a line in a message, and no more
+        log.debug("the last proven backup is not told", reason=f"{type(error).__name__}: {error}")
         return {}
     if newest is None:
         return {"proven": None}
-    return {"proven": {"id": str(newest), "age_seconds": round((moment - newest.started).total_seconds())}}
+    return {"proven": {"id": newest.id, "age_seconds": round((moment - newest.snapshot.time).total_seconds())}}
+
+
+@contextmanager
+def _over() -> Iterator[None]:
+    with suppress(Interrupted), undisturbed():
+        yield
 
 
 def _target(invocation: Invocation) -> str | None:

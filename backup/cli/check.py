@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from backup.bootstrap import make_lookouts, now
-from backup.cli.alerting import alert
+from backup.cli.alerting import Alarm
 from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option
 from backup.cli.targets import named_target
@@ -48,6 +48,7 @@ def check(invocation: Invocation, *, max_age: str, max_proven_age: str | None, a
     """
     limits = Limits(age=parse_period(max_age), proven_age=parse_period(max_proven_age) if max_proven_age else None)
     target = named_target(invocation)
+    alarm = Alarm(invocation, target) if alerts else None  # what is wrong with whom is told is found out now
     verdict = _Verdict()
     try:
         _check(invocation, limits, target, verdict)
@@ -55,8 +56,8 @@ def check(invocation: Invocation, *, max_age: str, max_proven_age: str | None, a
         raise
     except PgproofError as error:
         error.result = verdict.figures(limits)
-        if alerts:
-            alert(invocation, error, target=target, facts=error.result)
+        if alarm:
+            alarm.raise_for(error)
         raise
     invocation.emit(verdict.figures(limits), verdict.text)
 

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -66,7 +67,7 @@ class Pushgateway:
             with error:
                 said = " ".join(error.read(400).decode(errors="replace").split())
             raise self._failed(f"answered {error.code} {error.reason}{f': {said}' if said else ''}") from error
-        except (URLError, OSError) as error:
+        except (URLError, OSError, HTTPException) as error:
             reason = error.reason if isinstance(error, URLError) else error
             raise self._failed(str(reason) or type(error).__name__) from error
 

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 import httpx
 import stamina
-from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
+from stamina.instrumentation import set_on_retry_hooks
 
 from backup import __version__
 from backup.errors import ConfigurationError, NotificationFailed, NotificationRefused
 from backup.limits import in_time
-from backup.logs import MASK, log, redact
+from backup.logs import MASK, redact, tell_retry
 
 _AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Refusals of the 4xx kind that say "later"."""
@@ -86,17 +86,15 @@ class Post:
         trusted = self._trusted or httpx.create_ssl_context()
         url = httpx.URL(self._url)
         if path:
-            url = url.copy_with(path=url.path.rstrip("/") + path)
+            before, sign, after = url.raw_path.partition(b"?")
+            url = url.copy_with(raw_path=before.rstrip(b"/") + path.encode() + sign + after)
         if query:
             url = url.copy_merge_params(query)
-        hooks = get_on_retry_hooks()
-        set_on_retry_hooks([_tell_again])  # a receiver that does not hear is told once, in the end
+        set_on_retry_hooks([tell_retry])
         try:
             self._try(trusted, url, body, headers, within=within, end=end)
         except _Later as error:
             raise NotificationFailed(f"{self.name}: {error}", hint=self._hint) from error
-        finally:
-            set_on_retry_hooks(hooks)
 
     def _try(
         self,
@@ -142,11 +140,9 @@ class Post:
 
 
 class _Later(Exception):
-    """An attempt that is worth another one."""
+    """An attempt that is worth another one; that nobody hears is told once, in the end."""
 
-
-def _tell_again(details: RetryDetails) -> None:
-    log.debug("trying again", reason=str(details.caused_by), wait=round(details.wait_for, 1))
+    told_at_the_end = True
 
 
 def masked(text: str, secrets: list[str]) -> str:

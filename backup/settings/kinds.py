@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, SecretStr
@@ -205,6 +206,12 @@ def addresses(secret: SecretStr) -> tuple[tuple[frozenset[EventType], str], ...]
     return tuple(found)
 
 
+def _textfile(path: Path) -> Path:
+    if path.suffix != ".prom":
+        raise ValueError("must end in .prom: the node exporter reads no other, and it is replaced as a whole each time")
+    return path
+
+
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
         raise ValueError("must be a size as PostgreSQL writes it, such as 256MB")
@@ -242,6 +249,8 @@ Events = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_eve
 """Kinds of events, in an environment separated by commas."""
 Addresses = Annotated[SecretStr, AfterValidator(_addresses)]
 """Of chat and mail; see `addresses`."""
+Textfile = Annotated[Path, AfterValidator(_textfile)]
+"""A file of the node exporter."""
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 WebhookSecrets = Annotated[SecretStr, AfterValidator(_webhook_secrets)]
 """Several, separated by commas or spaces: each signs, so that one can be changed for another."""

@@ -5,13 +5,12 @@ Owns their leaves, as `model` owns those of the rest; must not read anything.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from backup.settings.branches import Section
-from backup.settings.kinds import Env, Names, WebhookUrl
+from backup.settings.kinds import Env, Names, Textfile, WebhookUrl
 
 
 class MetricsSettings(Section):
@@ -21,7 +20,7 @@ class MetricsSettings(Section):
         default=None,
         description="Address of a Pushgateway, such as https://user:password@host:9091; a secret, for the password.",
     )
-    file: Annotated[Path | None, Env("PGPROOF_METRICS_FILE")] = Field(
+    file: Annotated[Textfile | None, Env("PGPROOF_METRICS_FILE")] = Field(
         default=None,
         description="File in the folder of the node exporter's textfile collector; its name ends in .prom.",
     )

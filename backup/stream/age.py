@@ -22,16 +22,15 @@ _NO_IDENTITY = "set PGPROOF_IDENTITY_FILE to the file that `pgproof key new` mad
 
 
 def check_recipient(text: str) -> str:
-    """A public key, as it is. Raises ValueError where it is none."""
+    """A public key, in small letters as its identity tells it. Raises ValueError where it is none."""
     try:
-        pyrage.x25519.Recipient.from_str(text)
+        return str(pyrage.x25519.Recipient.from_str(text))
     except pyrage.RecipientError as error:
         if text.upper().startswith("AGE-SECRET-KEY"):
             raise ValueError(
                 "this is a secret key; the public one begins with age1, pgproof key show tells it"
             ) from None
         raise ValueError(f"{text!r} is no public key of age, which is age1 and 58 letters and digits") from error
-    return text
 
 
 def encrypted(source: ByteReader, recipients: Sequence[str]) -> AbstractContextManager[ByteReader]:

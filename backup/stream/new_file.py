@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from backup.errors import UsageError
+
 _OWNER_ONLY = 0o600
 
 
@@ -18,7 +20,12 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
     It can be read by its owner alone, and is on the disk when the name is. Where the context raises, what stood under
     the name is as it was, and nothing else is left.
+
+    Raises:
+        UsageError: what stands under the name is no file, such as /dev/null, and must not be replaced by one.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file", hint="name a file, or leave it out for standard output")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     try:

@@ -56,14 +56,21 @@ class _Pumped:
         self._ahead: bytes | None = None
         self._made: deque[bytes] = deque()
         self._ended = False
+        self._failure: Exception | None = None
         self._inside = _Inside(self._made)
         self._thread = threading.Thread(target=self._inside.run, args=(pump,), name="pump", daemon=True)
         self._thread.start()
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes."""
-        while not self._made and not self._ended:
-            self._step()
+        if self._failure:
+            raise self._failure
+        try:
+            while not self._made and not self._ended:
+                self._step()
+        except Exception as error:
+            self._failure = error  # whoever reads on all the same must not wait for what never comes
+            raise
         if not self._made:
             return b""
         piece = self._made.popleft()

@@ -79,23 +79,25 @@ def _tell_what_waited(outbox: Outbox, notifiers: Sequence[Notifier], event: RunE
     by_key = {each.key: each for each in notifiers if each.key}
     deaf: set[str] = set()
 
+    def left() -> float:
+        return end - time.monotonic()
+
     def send() -> None:
         for store, key, message in outbox.waiting(event.time):
             waiting = []
             for each in message.to:
                 if each not in by_key:
                     continue  # no receiver any more
-                left = end - time.monotonic()
-                told: Outcome = "deaf"
-                if each not in deaf and left > 0:
-                    told = _tell(by_key[each], message.event, within=left)
+                told: Outcome = "deaf" if each in deaf else _tell(by_key[each], message.event, within=left())
                 if told == "deaf":
                     deaf.add(each)
                 waiting += [] if told == "heard" else [each]
             outbox.settle(store, key, message, waiting)
+            if left() <= 0:
+                return
 
     _guarded("what waits in the store could not be sent", send, end)
-    return deaf
+    return set(deaf)  # a thread that was left alone may still add to it
 
 
 def _guarded(failure: str, work: Callable[[], None], end: float) -> None:
@@ -108,3 +110,5 @@ def _guarded(failure: str, work: Callable[[], None], end: float) -> None:
         raise
     except PgproofError as error:
         log.warning(failure, reason=error.message)
+    except Exception as error:  # noqa: BLE001 -- nor does a bug of ours here
+        log.warning(f"{failure}, by a bug: please report it", reason=f"{type(error).__name__}: {error}")

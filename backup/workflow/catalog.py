@@ -76,6 +76,13 @@ class Catalog:
         """The targets that have a backup, in order."""
         return tuple(sorted({key.split("/")[0] for key in self._keys("") if _is_manifest(key)}))
 
+    def failed_targets(self) -> tuple[str, ...]:
+        """The targets of which a run has failed, whether they have a backup or not."""
+        steps = (key.split("/") for key in self._keys(""))
+        return tuple(
+            sorted({each[0] for each in steps if len(each) == _DEPTH and each[2] == FAILED and BackupId.parse(each[1])})
+        )
+
     def only_target(self) -> str:
         """The target, where the store holds only one.
 
@@ -151,11 +158,14 @@ class Catalog:
                 log.warning("passed over", reason=result.message)
         return tuple(sorted(found, key=lambda drill: drill.time))
 
-    def newest_proven(self, target: str, *, now: datetime) -> BackupId | None:
-        """The newest backup that a drill has proven; reads no manifest, and drills only until it is found."""
+    def newest_proven(self, target: str, *, now: datetime) -> Manifest | None:
+        """The newest complete backup that a drill has proven, of which alone the manifest is read."""
         for folder in sorted(read_runs(self.store, target, now=now), key=lambda each: each.run.id, reverse=True):
-            if folder.run.finished and folder.run.drilled and prove(self.drills(target, folder.run.id)):
-                return folder.run.id
+            run = folder.run
+            if run.finished and run.drilled and prove(self.drills(target, run.id)):
+                found = self.manifest(target, run.id)
+                if standing_of(found, accepted=ACCEPTED in folder.objects) is Standing.COMPLETE:
+                    return found
         return None
 
     def are_drills_readable(self, target: str, backup_id: BackupId) -> bool:

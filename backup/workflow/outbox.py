@@ -6,7 +6,8 @@ as a key that tells nothing of the address; the message itself holds no secret.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 
 from backup.domain.documents import read_document
 from backup.domain.events import RunEvent
-from backup.errors import IntegrityFailed, ObjectMissing, PgproofError
+from backup.errors import IntegrityFailed, Interrupted, ObjectMissing, PgproofError
 from backup.logs import log
 from backup.ports import Store
 from backup.stream.readers import BytesReader, read_exactly
@@ -55,11 +56,13 @@ class Outbox:
     def keep(self, event: RunEvent, to: Sequence[str]) -> None:
         """Let a message wait in the first store that takes it. Raises what the last of them raises."""
         kept = event.without_names() if self.confidential else event
-        data = _ADAPTER.dump_json(Waiting(event=kept, to=tuple(to)), indent=2) + b"\n"
+        data = _dumped(Waiting(event=kept, to=tuple(to)))
         failure: PgproofError | None = None
         for store in self.stores:
             try:
                 store.put(self._key(event), BytesReader(data))
+            except Interrupted:
+                raise
             except PgproofError as error:
                 failure = error
             else:
@@ -67,36 +70,52 @@ class Outbox:
         if failure:
             raise failure
 
-    def waiting(self, now: datetime) -> list[tuple[Store, str, Waiting]]:
-        """All that waits, the oldest first, each with its store and key; what waited for too long is deleted."""
-        found = []
+    def waiting(self, now: datetime) -> Iterator[tuple[Store, str, Waiting]]:
+        """All that waits, the oldest first, each with its store and key, read when it is its turn.
+
+        What waited for too long is deleted. A store that cannot be read is told, and the others are looked at.
+        """
+        found: list[tuple[str, Store]] = []
         for store in self.stores:
-            keys = [stored.key for stored in store.list(f"{self.target}/{FOLDER}/") if stored.key.endswith(".json")]
-            for number, key in enumerate(keys):
-                message = _read(store, key)
-                if message is None:
-                    continue
-                if now - message.event.time > LONGEST or len(keys) - number > MOST:
-                    log.warning("given up", message=message.event.type, time=message.event.time, object=key)
-                    store.delete(key)
-                else:
-                    found.append((store, key, message))
-        return sorted(found, key=lambda each: each[2].event.time)
+            try:
+                found += [(key, store) for key in self._kept(store, now)]
+            except Interrupted:
+                raise
+            except PgproofError as error:
+                log.warning("what waits in this store is not known", store=store.url, reason=error.message)
+        for key, store in sorted(found, key=lambda each: each[0]):  # which begins with its time
+            if message := _read(store, key):
+                yield store, key, message
+
+    def _kept(self, store: Store, now: datetime) -> Iterator[str]:
+        """The keys of a store's messages; those beyond the bounds are deleted."""
+        stored = [each for each in store.list(f"{self.target}/{FOLDER}/") if each.key.endswith(".json")]
+        for number, each in enumerate(stored):
+            if now - each.modified > LONGEST or len(stored) - number > MOST:
+                log.warning("given up", message=each.key)
+                store.delete(each.key)
+            else:
+                yield each.key
 
     def settle(self, store: Store, key: str, message: Waiting, left: Sequence[str]) -> None:
         """Keep a message for those who are left, or delete it where nobody is."""
         if not left:
             store.delete(key)
         elif tuple(left) != message.to:
-            data = _ADAPTER.dump_json(Waiting(event=message.event, to=tuple(left)), indent=2) + b"\n"
-            store.put(key, BytesReader(data))
+            store.put(key, BytesReader(_dumped(Waiting(event=message.event, to=tuple(left)))))
 
     def _key(self, event: RunEvent) -> str:
         return f"{self.target}/{FOLDER}/{event.time.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{event.id}.json"
 
 
+def _dumped(message: Waiting) -> bytes:
+    """As it is stored. Letters that are none, as in paths, become question marks."""
+    text = json.dumps(_ADAPTER.dump_python(message, mode="python"), default=str, ensure_ascii=False, indent=2)
+    return text.encode(errors="replace") + b"\n"
+
+
 def _read(store: Store, key: str) -> Waiting | None:
-    """A message; None for one that is gone, or cannot be read, which is told and deleted."""
+    """A message; None for one that is gone, or cannot be read: of a newer pgproof it may be, so it is left there."""
     try:
         with store.open(key) as reader:
             data = read_exactly(reader, _LIMIT)
@@ -104,6 +123,5 @@ def _read(store: Store, key: str) -> Waiting | None:
     except ObjectMissing:
         return None
     except IntegrityFailed as error:
-        log.warning("a message that waited cannot be read", object=key, reason=error.message)
-        store.delete(key)
+        log.warning("a message that waits cannot be read", object=key, reason=error.message)
         return None

@@ -143,6 +143,9 @@ them with the program's own list). Takes the configuration.
 
 {{- define "pgproof.otherProblems" -}}
 {{- $problems := list -}}
+{{- if and .Values.watch.enabled .Values.store.persistence.enabled (not (has "ReadWriteMany" .Values.store.persistence.accessModes)) -}}
+{{- $problems = append $problems "watch.enabled is set, and the volume of store.persistence is mounted by one node alone: the watch would keep it from the backups. Take ReadWriteMany, or let runs push their figures (pushgateway) and a CronJob look (check.enabled)" -}}
+{{- end -}}
 {{- if and .Values.webhook.existingSecret (or .Values.webhook.url .Values.webhook.secret) -}}
 {{- $problems = append $problems "webhook.existingSecret and webhook.url or webhook.secret are both set: the Secret is for use, the others for trying out" -}}
 {{- else if and .Values.webhook.secret (not .Values.webhook.url) -}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -186,3 +187,27 @@ def test_a_test_message_reaches_everybody_and_says_who_did_not_hear(shop: Shop) 
         assert shop("notify", "--test", PGPROOF_WEBHOOK_URL=hook.url(PATH)).code == 0
     assert shop("notify", "--test").code == 3
     assert shop("notify").code == 2
+
+
+def test_a_signal_while_the_start_is_told_ends_the_run_before_it_began(shop: Shop) -> None:
+    with receiving() as ping:
+        ping.answers = [hangs]
+        with shop.pgproof.start("backup", PGPROOF_PING_URL=ping.url("/P1ng")) as running:
+            running.wait_for(lambda: ping.messages)
+            running.signal(signal.SIGTERM)
+            ended = running.finish()
+    assert ended.code == 143, ended
+    assert len(shop.ids()) == 1
+
+
+def test_a_restore_that_fails_where_only_the_identity_is_set_keeps_no_names_beside_encrypted_backups(
+    shop: Shop,
+) -> None:
+    identity = Identity.new()
+    made = shop.back_up(PGPROOF_ENCRYPT_TO=identity.public)
+    deaf = {"PGPROOF_WEBHOOK_URL": f"http://127.0.0.1:{deaf_port()}/", "PGPROOF_WEBHOOK_TIMEOUT": "1"}
+    wrong = "SELECT count(*) = 0 FROM customers"
+    assert shop("drill", made, "--check", wrong, **deaf, PGPROOF_IDENTITY=identity.secret).code == 7
+    (waiting,) = all_of(shop.store, "shop/outbox/").values()
+    assert b"drill.failed" in waiting
+    assert b"customers" not in waiting

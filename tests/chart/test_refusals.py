@@ -116,6 +116,10 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         (minimal(config={"target": "shop"}), "write database.target instead"),
         (minimal(config={"encryption": {"to": ["age1"]}}), "config.encryption.to is set: write encryption.to instead"),
         (minimal(encryption={"to": ["age1"]}, drill={"enabled": True}), "a drill has no identity to open them"),
+        (
+            minimal(store={"url": "", "persistence": {"enabled": True}}, watch={"enabled": True}),
+            "the watch would keep it from the backups",
+        ),
         (minimal(config={"drill": {"sample": 5}}), "config.drill.sample is set: write drill.sample instead"),
         (minimal(config={"drill": {"folder": "/a"}}), "config.drill.folder is set: write drill.storage instead"),
         (minimal(drill={"storage": {"storageClass": "fast"}}), "drill.storage.volume is not"),

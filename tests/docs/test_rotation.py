@@ -14,14 +14,15 @@ PAGE = DOCS / "rotation.md"
 def test_after_the_lines_new_backups_are_for_the_new_key_and_all_are_opened(
     pg18: Server, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    old = Identity.new()
+    old, spare = Identity.new(), Identity.new()
     (tmp_path / "identities.txt").write_text(f"{old.secret}\n")
     environ = {
         "PGPROOF_DATABASE_URL": pg18.url(new_database(pg18)),
         "PGPROOF_STORE": str(tmp_path / "store"),
         "PGPROOF_TARGET": "shop",
         "PGPROOF_PG_BIN": str(pg18.bin_dir),
-        "PGPROOF_ENCRYPT_TO": old.public,
+        "PGPROOF_ENCRYPT_TO": f"{old.public},{spare.public}",
+        "SPARE": spare.public,
     }
     assert run_bash("pgproof backup", tmp_path, pg18, **environ).returncode == 0
 
@@ -32,6 +33,7 @@ def test_after_the_lines_new_backups_are_for_the_new_key_and_all_are_opened(
     assert "not opened" not in done.stdout
     last = run_bash("pgproof show latest", tmp_path, pg18, **environ).stdout
     assert old.public not in last
+    assert spare.public in last
     assert (
         run_bash("PGPROOF_IDENTITY_FILE=identity-new.txt pgproof verify latest", tmp_path, pg18, **environ).returncode
         == 0

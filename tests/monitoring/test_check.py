@@ -118,3 +118,9 @@ def test_with_alert_a_dead_webhook_is_a_warning(shelf: Shelf) -> None:
     ended = shelf.pgproof("check", "--max-age", "2h", "--alert", PGPROOF_WEBHOOK_URL="http://127.0.0.1:1/")
     assert ended.code == 16
     assert ended.stderr.count("not told") == 1
+
+
+def test_whom_it_cannot_tell_is_found_out_while_all_is_well(shelf: Shelf) -> None:
+    shelf.put(MINUTE)
+    ended = shelf.pgproof("check", "--max-age", "2h", "--alert", PGPROOF_WEBHOOK_URL="https://host:0/pass-word")
+    assert (ended.code, "pass-word" in ended.stderr) == (3, False), ended

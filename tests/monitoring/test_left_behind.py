@@ -143,3 +143,9 @@ def test_a_file_with_nonsense_in_it_is_written_anew(shelf: Shelf, tmp_path: Path
     file.write_bytes(b"\xff{nonsense")
     assert shelf.pgproof("prune", "--target", "shop", PGPROOF_METRICS_FILE=str(file)).code == 0
     assert figures(file.read_text())["pgproof_store_up"] == 1
+
+
+def test_a_device_is_not_replaced_by_a_file(shelf: Shelf) -> None:
+    ended = shelf.pgproof("list", PGPROOF_METRICS_FILE="/dev/null")
+    assert (ended.code, "must end in .prom" in ended.complaint) == (3, True)
+    assert not Path("/dev/null").is_file()

@@ -38,6 +38,11 @@ def test_each_event_has_its_address_and_start_and_end_have_the_same_run(
     assert message.line == f"POST {path}?rid={RUN} HTTP/1.1"
 
 
+def test_what_is_escaped_in_the_address_stays_so(receiver: Receiver) -> None:
+    Ping(receiver.url("/P%2F1?key=ab")).tell(an_event("backup.failed"), within=5)
+    assert receiver.messages[0].line == f"POST /P%2F1/fail?key=ab&rid={RUN} HTTP/1.1"
+
+
 def test_a_failure_brings_the_end_of_the_log_and_is_cut_where_it_is_too_long(receiver: Receiver) -> None:
     lines = tuple(f"line {n} {'x' * 100}" for n in range(500))
     Ping(receiver.url("/P1ng")).tell(replace(an_event("backup.failed"), log=lines), within=5)

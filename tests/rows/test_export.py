@@ -384,3 +384,9 @@ def test_memory_does_not_grow_with_the_table(shop: Shop) -> None:
         assert running.finish().code == 0
     assert (shop.run.home / "out.json").stat().st_size > 290_000_000
     assert 40 << 20 < peak < 128 << 20
+
+
+def test_a_device_is_not_replaced_by_a_file(shop: Shop) -> None:
+    ended = shop("export", "--output", "/dev/null")
+    assert (ended.code, ended.complaint) == (2, "/dev/null is no file")
+    assert not Path("/dev/null").is_file()

@@ -165,6 +165,21 @@ def test_what_the_source_raises_comes_out_as_it_is_and_no_thread_stays() -> None
     assert threading.active_count() == before
 
 
+def test_after_a_failure_every_read_fails_in_the_same_way() -> None:
+    with encrypted(Stream(3_000_000, failure=DumpBroke("it broke")), [OURS.public]) as reader:
+        for _ in range(3):
+            with pytest.raises(DumpBroke):
+                all_of(reader)
+    with Keyring((OURS,)).decrypted(BytesReader(locked(CONTENT, OURS)[:-1]), name="dump") as reader:
+        for _ in range(3):
+            with pytest.raises(IntegrityFailed):
+                all_of(reader)
+
+
+def test_a_recipient_in_capitals_is_the_same() -> None:
+    assert check_recipient(OURS.public.upper()) == OURS.public
+
+
 @pytest.mark.parametrize("read", [0, 1, 100_000])
 def test_whoever_leaves_early_leaves_no_thread(read: int) -> None:
     before = threading.active_count()
