@@ -387,6 +387,6 @@ def test_memory_does_not_grow_with_the_table(shop: Shop) -> None:
 
 
 def test_a_device_is_not_replaced_by_a_file(shop: Shop) -> None:
-    ended = shop("export", "--output", "/dev/null")
+    ended = shop.run("export", "--output", "/dev/null")
     assert (ended.code, ended.complaint) == (2, "/dev/null is no file")
     assert not Path("/dev/null").is_file()
