@@ -21,7 +21,7 @@ from backup.stream.age import Identity, sealed
     "--passphrase",
     "with_passphrase",
     is_flag=True,
-    envvar="PGPROOF_KEY_PASSPHRASE",
+    envvar="PGPROOF_KEY_WITH_PASSPHRASE",
     help="Keep the new identity under a passphrase: PGPROOF_IDENTITY_PASSPHRASE, else it is asked for.",
 )
 def key(invocation: Invocation, *, action: str, file: Path | None, with_passphrase: bool) -> None:
@@ -39,7 +39,7 @@ def key(invocation: Invocation, *, action: str, file: Path | None, with_passphra
             raise UsageError("key show takes nothing", hint="the identity comes from PGPROOF_IDENTITY_FILE")
         _show(invocation)
         return
-    if file is None:
+    if file is None or str(file) in {"", ".", "-"}:
         raise UsageError("key new needs a file to write the identity into", hint="pgproof key new identity.txt")
     identity = Identity.new()
     _write(file, identity, _passphrase(invocation) if with_passphrase else None)

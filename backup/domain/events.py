@@ -36,8 +36,10 @@ def events_of(words: Iterable[str]) -> frozenset[EventType]:
     for word in words:
         meant = _WORDS.get(word) or {each for each in types if each == word and each != "notify.test"}
         if not meant:
-            near = get_close_matches(word, [*_WORDS, *sorted(ENDS)], 1)
-            known = f"did you mean {near[0]}?" if near else f"it is {', '.join([*_WORDS, *sorted(ENDS)])}"
+            near = get_close_matches(word, [*_WORDS, "backup.started", *sorted(ENDS)], 1)
+            known = (
+                f"did you mean {near[0]}?" if near else f"it is {', '.join([*_WORDS, 'backup.started', *sorted(ENDS)])}"
+            )
             raise ValueError(f"{word!r} is no event: {known}")
         found |= meant
     return frozenset(found)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 _HINT = "try it with pgproof notify --test; the run itself is as it was told"
+_LOUD = {"WARNING", "ERROR", "CRITICAL"}
+_CAUSE = "Exception:"
+"""What stands before the cause in apprise's own notes of a failure."""
 _LEAST = 0.1
 """Seconds that it has in any case; enough for a service nearby."""
 
@@ -76,12 +79,13 @@ class Chat:
         kind = NotifyType.FAILURE if event.failed else NotifyType.SUCCESS
         title = subject(event)
         text = body(event, most=self._service.body_maxlen - len(title) - 10)
-        with LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+        with LogCapture(level=logging.DEBUG, fmt="%(levelname)s %(message)s") as said:  # type: ignore[no-untyped-call]
             heard = self._service.notify(body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT)
         if heard:
             return
-        lines = [line for line in said.getvalue().splitlines() if line.strip()]
-        reason = masked(lines[-1].strip().rstrip("."), self._secrets) if lines else "apprise does not say why"
+        lines = [line.partition(" ") for line in said.getvalue().splitlines()]
+        reasons = [text for level, _, text in lines if level in _LOUD or _CAUSE in text]
+        reason = masked("; ".join(dict.fromkeys(reasons)).rstrip(". "), self._secrets) or "apprise does not say why"
         raise NotificationFailed(f"{self.name}: not sent: {reason}", hint=_HINT)
 
 

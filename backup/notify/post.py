@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import stamina
@@ -181,10 +181,11 @@ def _host(url: str, setting: str) -> str:
         ConfigurationError: it cannot; the address is not shown, not even a piece of it.
     """
     try:
+        urlsplit(url)  # which knows that brackets come in pairs
         address = httpx.URL(url)
         address.raw_host.decode().encode("idna")  # as it will be to look it up
         host, port = address.host, address.port
-    except (httpx.InvalidURL, UnicodeError):
+    except (httpx.InvalidURL, ValueError):
         host, port = "", None
     if not host or (port is not None and port not in _PORTS):
         hint = "https://host/path; in a password or token, %2F stands for /, %3F for ?, %40 for @"

@@ -152,6 +152,13 @@ def _sts_url(url: str) -> str:
     return url
 
 
+def _keys(value: object) -> object:
+    keys = _split(value)
+    if isinstance(value, str) and value and not keys:
+        raise ValueError("names no key: leave it out to store backups unencrypted")
+    return keys
+
+
 def _recipients(keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(check_recipient(each) for each in dict.fromkeys(keys))
 
@@ -231,7 +238,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list, in an environment separated by commas."""
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_split_each)]
 """Names or patterns of tables, wherever written with commas between."""
-Recipients = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_recipients)]
+Recipients = Annotated[tuple[str, ...], BeforeValidator(_keys), AfterValidator(_recipients)]
 """Public keys of age, in an environment separated by commas."""
 Labels = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_check_labels)]
 """A map, in an environment `name=value,name=value`."""

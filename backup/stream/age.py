@@ -18,6 +18,7 @@ from backup.stream.readers import ByteReader
 
 _ARMOR = "-----BEGIN AGE ENCRYPTED FILE-----"
 _PREFIX = "AGE-SECRET-KEY-1"
+_CHANGED = "the manifest names other keys than the content was encrypted to: one of them was changed since"
 _NO_IDENTITY = "set PGPROOF_IDENTITY_FILE to the file that `pgproof key new` made, or restore where it is"
 
 
@@ -102,7 +103,8 @@ class Keyring:
             raise ConfigurationError(
                 f"{what} cannot be opened with this identity: it is encrypted to {', '.join(recipients)}",
                 detail=f"the public key of the identity is {ours}",
-                hint="take the identity that was in use then, see docs/rotation.md",
+                hint="take the identity that was in use then, see docs/rotation.md; if the manifest was changed, age"
+                " itself may still open it: docs/restore-by-hand.md",
             )
 
     @contextmanager
@@ -118,7 +120,10 @@ class Keyring:
                 pyrage.decrypt_io(reader, writer, keys)
             except pyrage.DecryptError as error:
                 if "No matching keys" in str(error):
-                    raise ConfigurationError(f"no identity opens {name}", hint=_NO_IDENTITY) from error
+                    raise ConfigurationError(
+                        f"{name} is encrypted to other keys than these identities have",
+                        hint=_CHANGED if keys else _NO_IDENTITY,
+                    ) from error
                 raise _damaged(name, error) from error
             except OSError as error:
                 raise _damaged(name, error) from error

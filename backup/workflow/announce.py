@@ -6,6 +6,7 @@ Owns that it never changes what the run was: this is the one place where a failu
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -18,6 +19,10 @@ from backup.ports import Notifier
 from backup.workflow.outbox import Outbox
 
 Outcome = Literal["heard", "refused", "deaf"]
+_MOST_REFUSALS = 3
+"""After so many in a run, one that refuses what waits is not asked again: it may refuse all of it."""
+_GRACE = 1.0
+"""Seconds by which the store may take longer than the last receiver, who is known to be deaf only then."""
 _OF_THE_OUTBOX = 0.5
 """Share of the time in which what waited is sent."""
 
@@ -43,8 +48,12 @@ def announce(event: RunEvent, notifiers: Sequence[Notifier], *, within: float, o
         heard = notifier.key not in deaf and _tell(notifier, event, within=share) == "heard"
         missed += [] if heard or not notifier.key else [notifier.key]
     if outbox and missed:
-        log.info("what was not told waits in the store for the next run", what=event.type)
-        _guarded("what was not told could not be kept in the store", lambda: outbox.keep(event, missed), end)
+        _guarded("what was not told could not be kept in the store", lambda: _keep(outbox, event, missed), end)
+
+
+def _keep(outbox: Outbox, event: RunEvent, missed: Sequence[str]) -> None:
+    outbox.keep(event, missed)
+    log.info("what was not told waits in the store for the next run", what=event.type)
 
 
 def record(who: str, what: str, tell: Callable[[], None]) -> Outcome:
@@ -78,6 +87,7 @@ def _tell_what_waited(outbox: Outbox, notifiers: Sequence[Notifier], event: RunE
     end = time.monotonic() + within
     by_key = {each.key: each for each in notifiers if each.key}
     deaf: set[str] = set()
+    refusals: Counter[str] = Counter()
 
     def left() -> float:
         return end - time.monotonic()
@@ -88,15 +98,18 @@ def _tell_what_waited(outbox: Outbox, notifiers: Sequence[Notifier], event: RunE
             for each in message.to:
                 if each not in by_key:
                     continue  # no receiver any more
-                told: Outcome = "deaf" if each in deaf else _tell(by_key[each], message.event, within=left())
+                told: Outcome = "refused"
+                if each not in deaf and refusals[each] < _MOST_REFUSALS:
+                    told = _tell(by_key[each], message.event, within=left())
                 if told == "deaf":
                     deaf.add(each)
+                refusals[each] += told == "refused"
                 waiting += [] if told == "heard" else [each]
             outbox.settle(store, key, message, waiting)
             if left() <= 0:
                 return
 
-    _guarded("what waits in the store could not be sent", send, end)
+    _guarded("what waits in the store could not be sent", send, end + _GRACE)
     return set(deaf)  # a thread that was left alone may still add to it
 
 

@@ -83,6 +83,8 @@ class _Baseline:
             accepted = ACCEPTED in folder.objects
             if self._is_like(backup) and standing_of(backup, accepted=accepted) is Standing.COMPLETE:
                 count += 1
+                if count == 1 and backup.recipients and not self.new.recipients:
+                    log.warning("this backup is not encrypted, and the one before it was", before=backup.id)
                 yield _measure(backup, *self._held_by(backup, catalog), accepted=accepted)
 
     def _is_like(self, backup: Manifest) -> bool:

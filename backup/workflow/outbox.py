@@ -90,12 +90,15 @@ class Outbox:
     def _kept(self, store: Store, now: datetime) -> Iterator[str]:
         """The keys of a store's messages; those beyond the bounds are deleted."""
         stored = [each for each in store.list(f"{self.target}/{FOLDER}/") if each.key.endswith(".json")]
+        given_up = 0
         for number, each in enumerate(stored):
             if now - each.modified > LONGEST or len(stored) - number > MOST:
-                log.warning("given up", message=each.key)
                 store.delete(each.key)
+                given_up += 1
             else:
                 yield each.key
+        if given_up:
+            log.warning("given up messages that waited", count=given_up, store=store.url)
 
     def settle(self, store: Store, key: str, message: Waiting, left: Sequence[str]) -> None:
         """Keep a message for those who are left, or delete it where nobody is."""

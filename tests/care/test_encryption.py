@@ -147,7 +147,15 @@ def test_a_malformed_recipient_is_refused_before_anything_is_done_and_names_the_
     ended = own("backup", PGPROOF_ENCRYPT_TO=OURS.secret)
     refused(ended, "PGPROOF_ENCRYPT_TO", "this is a secret key")
     assert OURS.secret not in f"{ended.stdout}{ended.stderr}"
+    refused(own("backup", PGPROOF_ENCRYPT_TO=","), "PGPROOF_ENCRYPT_TO", "names no key")
     assert not own.folder.exists()
+
+
+def test_a_backup_that_is_not_encrypted_any_more_is_told(locked: Shop) -> None:
+    ended = locked("backup")
+    assert ended.code == 0
+    assert "this backup is not encrypted, and the one before it was" in ended.stderr
+    assert "is not encrypted" not in locked("backup").stderr
 
 
 def test_an_encrypted_backup_that_was_damaged_is_found_with_and_without_the_identity(locked: Shop) -> None:

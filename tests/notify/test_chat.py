@@ -124,6 +124,7 @@ def test_a_mail_server_that_wants_a_password_gets_it_and_a_wrong_one_is_told_wit
         failure = refusal(Chat(mails.address("me:wrong-pass-word@")))
         assert len(mails.taken) == 1
     assert "wrong-pass-word" not in f"{failure.message} {failure.detail}"
+    assert "535" in failure.message  # which is what the server said
     assert failure.message.startswith("E-Mail (address 1 of PGPROOF_NOTIFY): not sent: ")
 
 

@@ -143,7 +143,7 @@ def test_nothing_of_a_changed_piece_is_handed_out() -> None:
 
 
 def test_a_wrong_identity_is_no_damage() -> None:
-    with pytest.raises(ConfigurationError, match="no identity opens dump"):
+    with pytest.raises(ConfigurationError, match="dump is encrypted to other keys"):
         opened(locked(CONTENT, OURS), OTHER)
 
 
