@@ -132,6 +132,7 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
         "start",
         "load",
         "backup",
+        "hear",
         "list",
         "lose",
         "restore",
@@ -143,6 +144,9 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
     ]
     assert steps["load"]["result"] == {"rows": ROWS}
     assert steps["backup"]["result"]["status"] == "complete"
+    assert steps["backup"]["result"]["encrypted"] is True
+    (message,) = steps["hear"]["result"]["messages"]
+    assert (message["type"], message["data"]["backup"]["id"]) == ("backup.succeeded", steps["backup"]["result"]["id"])
     assert [each["id"] for each in steps["list"]["result"]] == [steps["backup"]["result"]["id"]]
     assert steps["lose"]["result"]["relations"] == ["busiest_routes", "flights"]
     assert steps["restore"]["command"] == f"pgproof restore latest --into {RESTORED}"
