@@ -108,7 +108,8 @@ class TestRetries:
     )
     def test_what_may_pass_is_tried_again_with_the_same_id(self, receiver: Receiver, bad: Answer) -> None:
         receiver.answers = [bad, bad, says(200)]
-        Webhook(receiver.url(), keys=(NEW,), timeout=0.2).tell(an_event(), within=20)
+        # A busy machine may take a while for a good answer: only one that hangs is given up.
+        Webhook(receiver.url(), keys=(NEW,), timeout=1 if bad is hangs else 10).tell(an_event(), within=30)
         assert len(receiver.messages) == 3
         assert len({message.headers["webhook-id"] for message in receiver.messages}) == 1
         assert len({message.body for message in receiver.messages}) == 1
