@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from backup.bootstrap import make_endpoint, make_watch
 from backup.cli.options import Invocation, command, setting_option
 from backup.errors import Interrupted
@@ -27,7 +29,9 @@ def watch(invocation: Invocation) -> None:
         try:
             watching.start(patience=_FIRST_LOOK)
             log.info("watching", metrics=f"{endpoint.url}/metrics", every=f"{settings.watch.every} s")
-            endpoint.serve_forever()
+            # On a thread: a signal that came while the server took a request would be lost in it as that one's error.
+            threading.Thread(target=endpoint.serve_forever, name="endpoint", daemon=True).start()
+            threading.Event().wait()
         except Interrupted as stopped:
             log.info("stopped", by=stopped.message)
         finally:
