@@ -23,17 +23,11 @@ from backup.logs import log
 from backup.postgres.catalogue import QUERIES
 from backup.postgres.connection import Connection, is_lost
 from backup.postgres.queries import read_query
+from backup.postgres.session import VALUES_AS_THEY_ARE
 
 _SETTINGS = {
     "search_path": "",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "timezone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmloption": "content",
-    "lc_monetary": "C",
-    "row_security": "off",
+    **VALUES_AS_THEY_ARE,
     "quote_all_identifiers": "off",
     "standard_conforming_strings": "on",
     "jit": "off",

@@ -9,6 +9,19 @@ from __future__ import annotations
 
 from backup.postgres.connection import Connection
 
+VALUES_AS_THEY_ARE = {
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "row_security": "off",
+}
+"""Settings under which values are written alike, whole, and as any server reads them again, whatever a role or database
+is set to; with row_security off the server refuses to read a table of which it would hide rows."""
+
 _TIMEOUTS = (
     "statement_timeout",
     "lock_timeout",

@@ -76,12 +76,10 @@ class Catalog:
         """The targets that have a backup, in order."""
         return tuple(sorted({key.split("/")[0] for key in self._keys("") if _is_manifest(key)}))
 
-    def failed_targets(self) -> tuple[str, ...]:
-        """The targets of which a run has failed, whether they have a backup or not."""
-        steps = (key.split("/") for key in self._keys(""))
-        return tuple(
-            sorted({each[0] for each in steps if len(each) == _DEPTH and each[2] == FAILED and BackupId.parse(each[1])})
-        )
+    def tried_targets(self) -> tuple[str, ...]:
+        """The targets that have a backup, or of which a run has failed, in order."""
+        steps = (key.split("/") for key in self._keys("") if _is_manifest(key) or key.endswith(f"/{FAILED}"))
+        return tuple(sorted({each[0] for each in steps if len(each) == _DEPTH and BackupId.parse(each[1])}))
 
     def only_target(self) -> str:
         """The target, where the store holds only one.

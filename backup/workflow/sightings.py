@@ -43,7 +43,7 @@ def look(lookout: Lookout, targets: Iterable[str] = (), *, also: Iterable[str] =
         PgproofError: it cannot be read.
     """
     catalog = Catalog(lookout.store)
-    wanted = tuple(targets) or sorted({*catalog.targets(), *catalog.failed_targets(), *also})
+    wanted = tuple(targets) or sorted({*catalog.tried_targets(), *also})
     holdings = tuple(_holding(catalog, target) for target in wanted)
     room = lookout.room()
     return Sighting(

@@ -30,28 +30,20 @@ from backup.postgres.dump import WholeOutput
 from backup.postgres.queries import read_query
 from backup.postgres.rows.catalogue import read_catalogue, search_path
 from backup.postgres.rows.query import json_query
-from backup.postgres.session import keep_alive, settle
+from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
 from backup.stream.child import Child
 from backup.stream.readers import ByteReader
 
 AS_WRITTEN = {
     "search_path": "pg_catalog",
-    "row_security": "off",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "timezone": "UTC",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmloption": "content",
-    "lc_monetary": "C",
+    **VALUES_AS_THEY_ARE,
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     "client_connection_check_interval": "2s",
 }
-"""Settings under which values are written so that nothing is lost and any server reads them again. With row_security
-off the server refuses to read a table of which it would hide rows. The last one ends a query whose psql is gone."""
+"""Of the session that reads them. The last one ends a query whose psql is gone."""
 
 _KNOWN = "SELECT name FROM pg_settings WHERE name <> 'client_connection_check_interval' OR version() ~ 'linux'"
 """Settings of this server; that one is on some systems known, but not to be set."""
