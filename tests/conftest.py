@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "tests.fixtures.logs",
     "tests.fixtures.postgres",
     "tests.fixtures.pgbouncer",  # after what it imports
     "tests.fixtures.s3",
