@@ -18,6 +18,7 @@ from backup.stream.volumes import Encoding
 
 if TYPE_CHECKING:
     from backup.domain.guard import Tolerance
+    from backup.domain.rows import RowsChoice
     from backup.notify.endpoint import Endpoint
     from backup.notify.metrics import Metrics
     from backup.postgres.address import Address
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from backup.postgres.prover import ProofOptions
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
+    from backup.postgres.rows.engine import RowsEngine
     from backup.postgres.rows.reading import RowsReading
     from backup.postgres.rows.sync import RowsSync
     from backup.postgres.source import PostgresSource
@@ -96,8 +98,12 @@ def make_source(settings: Settings) -> PostgresSource:
     )
 
 
-def make_engine(settings: Settings) -> PgDumpEngine:
+def make_engine(settings: Settings) -> PgDumpEngine | RowsEngine:
     """The engine that dumps it."""
+    if settings.dump.engine == "rows":
+        from backup.domain.row_choice import all_columns
+
+        return _rows_engine(settings, all_columns(settings.rows.choice), filtered=True)
     from backup.postgres.dump import DumpOptions, PgDumpEngine
 
     dump = settings.dump
@@ -109,6 +115,34 @@ def make_engine(settings: Settings) -> PgDumpEngine:
         exclude_table_data=dump.exclude_table_data,
     )
     return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ, proof=_proof_options(settings))
+
+
+def make_fallback(settings: Settings) -> RowsEngine | None:
+    """The engine that saves what it can where the other one cannot; None where that is the rows engine already."""
+    if settings.dump.engine == "rows":
+        return None
+    from backup.domain.rows import RowsChoice
+
+    return _rows_engine(settings, RowsChoice(secrets=(), saving=True), filtered=settings.dump.filtered)
+
+
+def _rows_engine(settings: Settings, choice: RowsChoice, *, filtered: bool) -> RowsEngine:
+    from dataclasses import replace
+
+    from backup.domain.patterns import excluded
+    from backup.postgres.rows.engine import RowsEngine
+
+    dump = settings.dump
+    return RowsEngine(
+        clients=_clients(settings),
+        choice=replace(choice, without=excluded(dump.exclude_schemas, dump.exclude_tables)),
+        filtered=filtered,
+        environ=os.environ,
+        connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=dump.lock_wait_timeout,
+        without_rows=excluded((), dump.exclude_table_data),
+        proof=_proof_options(settings),
+    )
 
 
 def _proof_options(settings: Settings) -> ProofOptions | None:

@@ -6,10 +6,12 @@ Owns the exit codes, which are published and never change their meaning. Must no
 PgproofError                 1   a bug, or something nobody thought of
 ├── UsageError               2   the command line asks for something that cannot be
 ├── ConfigurationError       3   the settings do not fit together, or a tool is missing
+│   └── ClientMissing        3   no PostgreSQL client that fits is installed
 ├── DatabaseUnreachable      4   the server does not answer            (retryable)
 │   ├── DatabaseMissing      4   it answers, but has no such database
 │   └── EncryptionMissing    4   it answers, but not with the encryption that is asked for
 ├── DumpFailed               5   the dump did not come to its end      (retryable)
+│   ├── TablesRewritten      5   tables were emptied or rewritten while it began
 │   └── PartUnavailable      5   an optional part of it cannot be had here: not permitted, or no program for it
 ├── StoreUnreachable         6   the store does not answer             (retryable)
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
@@ -26,6 +28,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── NotificationFailed       11  the work is done, but somebody could not be told; only a warning
 │   └── NotificationRefused  11  whoever it was answered, and does not want it
 ├── BackupSuspect            12  it is stored, but much smaller than those before it
+├── BackupDegraded           13  pg_dump could not run: the rows were saved without it
 ├── AccessDenied             14  the database, the store or the cluster refuses us
 │   └── ObjectLocked         14  the store keeps an object for longer
 ├── RequestRefused           15  the Kubernetes cluster does not take what it was asked
@@ -90,6 +93,10 @@ class ConfigurationError(PgproofError):
     exit_code = 3
 
 
+class ClientMissing(ConfigurationError):
+    """No PostgreSQL client that fits the server or the archive is installed."""
+
+
 class DatabaseUnreachable(PgproofError):
     """The PostgreSQL server does not answer."""
 
@@ -114,6 +121,10 @@ class DumpFailed(PgproofError):
 
     exit_code = 5
     retryable = True
+
+
+class TablesRewritten(DumpFailed):
+    """Tables were truncated, rewritten or replaced while the dump began: another run will have them whole."""
 
 
 class PartUnavailable(DumpFailed):
@@ -217,6 +228,12 @@ class BackupSuspect(PgproofError):
     """The backup is stored, but it is much smaller than those before it: it is no complete one until it is accepted."""
 
     exit_code = 12
+
+
+class BackupDegraded(PgproofError):
+    """pg_dump could not run, or not to its end: the rows of all readable tables are stored. It is no whole backup."""
+
+    exit_code = 13
 
 
 class ObjectLocked(AccessDenied):

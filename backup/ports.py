@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 from backup.domain.checks import Check
 from backup.domain.drill import CheckResult
 from backup.domain.events import EventType, RunEvent
-from backup.domain.manifest import Database, Manifest, Role, SnapshotMark, Tool
+from backup.domain.manifest import Database, Manifest, Part, Role, SnapshotMark, Tool
 from backup.domain.proof import NOTHING, Facts, Mode, Proof
+from backup.domain.row_return import ReturnedTable
 from backup.stream.readers import ByteReader
 
 Clock = Callable[[], datetime]
@@ -225,6 +226,8 @@ class RestoreChoice:
         owner, privileges: whether owners and grants come back.
         jobs: connections that build indexes and constraints.
         look: what will be asked of the restored database; what can be found out on the way is in the report.
+        upsert, disable_triggers: of rows that come into tables that are there: those with their keys are updated, and
+            the tables' own triggers do not fire.
     """
 
     into: str
@@ -237,6 +240,8 @@ class RestoreChoice:
     privileges: bool = True
     jobs: int = 1
     look: Mode | None = None
+    upsert: bool = False
+    disable_triggers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +268,7 @@ class RestoreReport:
         tables: `schema.table` whose rows were loaded; None for all.
         whole_schema: whether all came back that is not rows.
         early: what was found out of tables on the way.
+        returned: what became of rows that came into tables that were there, with others in them perhaps.
     """
 
     database: str
@@ -272,6 +278,7 @@ class RestoreReport:
     tables: frozenset[str] | None = None
     whole_schema: bool = True
     early: Facts = field(default_factory=dict)
+    returned: tuple[ReturnedTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,23 +298,23 @@ class Swapped:
     drop: str
 
 
-OpenDump = Callable[[], AbstractContextManager[ByteReader]]
-"""Opens the dump of a backup, decoded and checked, from its start; may be called more than once."""
+OpenPart = Callable[[Part], AbstractContextManager[ByteReader]]
+"""Opens a part of a backup, decoded and checked, from its start; may be called more than once."""
 
 
 class Restorer(Protocol):
-    """How a dump comes back into PostgreSQL."""
+    """How a backup comes back into PostgreSQL."""
 
-    def plan(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestorePlan:
+    def plan(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice, /) -> RestorePlan:
         """Find out everything that can be known before anything is changed, and change nothing.
 
         Raises what `restore` would raise for a missing role, extension, table, client or right.
         """
 
-    def restore(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestoreReport:
+    def restore(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice, /) -> RestoreReport:
         """Plan, and carry it out. Whatever it raises, no half database is left.
 
-        Raises RestoreFailed, IntegrityFailed (what `open_dump`'s reader raises), NotFound (no such table),
+        Raises RestoreFailed, IntegrityFailed (what `open_part`'s reader raises), NotFound (no such table),
         UsageError (the database exists), ConfigurationError (no client), AccessDenied, DatabaseUnreachable.
         """
 
@@ -340,7 +347,7 @@ class Trial(Protocol):
     def version(self) -> str:
         """Of the server, as in `18.6`."""
 
-    def choice(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice, /) -> RestoreChoice:
+    def choice(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice, /) -> RestoreChoice:
         """`choice` without what this server cannot take, such as owners that it does not know."""
 
     def check(self, database: str, name: str, sql: str, /, *, within: float) -> CheckResult:

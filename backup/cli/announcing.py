@@ -22,7 +22,7 @@ from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
 from backup.domain.manifest import Manifest
-from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError
+from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, Interrupted, PgproofError
 from backup.limits import in_time
 from backup.logs import log, recent, redact
 from backup.ports import Store
@@ -46,6 +46,7 @@ _FAILURE: dict[Action, EventType] = {
 }
 _STORED: dict[type[Exception], EventType] = {
     AfterwardsFailed: "backup.incomplete",
+    BackupDegraded: "backup.degraded",
     BackupSuspect: "backup.suspect",
 }
 """Failures after which there is a backup."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import click
 
-from backup.bootstrap import make_encoding, make_engine, make_source, make_tolerance, now
+from backup.bootstrap import make_encoding, make_engine, make_fallback, make_source, make_tolerance, now
 from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import jsonable
@@ -18,11 +18,12 @@ from backup.cli.prune import prune_all
 from backup.cli.targets import target_to_back_up
 from backup.domain.manifest import Manifest, Purpose, Status
 from backup.domain.sizes import show_seconds, show_size
-from backup.errors import AfterwardsFailed, BackupSuspect, PgproofError
+from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, PgproofError
 from backup.logs import redact
-from backup.workflow.back_up import BackUpChoice, back_up, summary
+from backup.workflow.back_up import BackUpChoice, Fallback, back_up, summary
 from backup.workflow.copies import Copies
 
+_UNTIL_THEN = "functions, views, triggers, policies and grants are not in it; until there is a dump again nothing is pruned"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,7 +34,7 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
     "no_fallback",
     is_flag=True,
     envvar="PGPROOF_NO_FALLBACK",
-    help="Fail where pg_dump cannot run; so far there is no fallback, and it always does.",
+    help="Fail where pg_dump cannot run, instead of saving the rows without it.",
 )
 @setting_option("dump.compression", "--compression")
 @setting_option("dump.zstd_level", "--zstd-level")
@@ -56,7 +57,7 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
     help="How long to wait for another run of the target to end, before exit status 10.",
 )
 @option("--no-prune", "no_prune", is_flag=True, envvar="PGPROOF_NO_PRUNE", help="Delete nothing afterwards.")
-def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: int) -> None:  # noqa: ARG001 -- as announced
+def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: int) -> None:
     """Back up the database now, into every store at once, and prune.
 
     Exit status 0 means that all of it is in the stores, or in as many of them as are required, and that they were asked
@@ -64,12 +65,12 @@ def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: i
     """
     try:
         with announced(invocation, "backup") as announcement:
-            made = run_backup(invocation, wait=wait)
+            made = run_backup(invocation, wait=wait, fallback=not no_fallback)
             announcement.target = made.manifest.target
             announcement.text = told_stored(made)
             announcement.facts |= {"backup": summary(made.manifest), **made.places}
             _see_to_the_rest(invocation, made, prune=not no_prune)
-    except (AfterwardsFailed, BackupSuspect) as error:
+    except (AfterwardsFailed, BackupDegraded, BackupSuspect) as error:
         error.result = {**jsonable(made.manifest), **made.places}
         if not invocation.json:
             invocation.emit(made.manifest, told(made.manifest))
@@ -79,11 +80,15 @@ def backup(invocation: Invocation, *, no_fallback: bool, no_prune: bool, wait: i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A backup that was made, the stores that hold it, and those that failed, each with the error."""
+    """A backup that was made, the stores that hold it, and those that failed, each with the error.
+
+    `instead_of`: why there is no dump in it, where it is degraded.
+    """
 
     manifest: Manifest
     held_by: tuple[Place, ...]
     lost: Mapping[str, PgproofError]
+    instead_of: PgproofError | None = None
 
     @property
     def places(self) -> dict[str, object]:
@@ -95,9 +100,17 @@ class Made:
 
 
 def run_backup(
-    invocation: Invocation, *, purpose: Purpose = "backup", labels: Mapping[str, str] = _NO_LABELS, wait: float = 0
+    invocation: Invocation,
+    *,
+    purpose: Purpose = "backup",
+    labels: Mapping[str, str] = _NO_LABELS,
+    wait: float = 0,
+    fallback: bool = False,
 ) -> Made:
-    """Make a backup as the settings say, with more labels; a safety backup leaves nothing out."""
+    """Make a backup as the settings say, with more labels; a safety backup leaves nothing out.
+
+    `fallback`: where pg_dump cannot run, the rows are saved without it.
+    """
     settings = invocation.settings if purpose == "backup" else invocation.settings.without_filters()
     chosen = places(invocation)
     copies = Copies(*(place.store for place in chosen))
@@ -110,21 +123,32 @@ def run_backup(
         tolerance=make_tolerance(settings),
         labels={**settings.dump.labels, **labels},
     )
+    reasons: list[PgproofError] = []
+    second = make_fallback(settings) if fallback else None
     with progress("backup") as tell:
-        made = back_up(source, make_engine(settings), copies, choice, clock=now, progress=tell)
+        made = back_up(
+            source,
+            make_engine(settings),
+            copies,
+            choice,
+            clock=now,
+            fallback=Fallback(engine=second, tell=reasons.append) if second else None,
+            progress=tell,
+        )
     left = [copy.store for copy in copies.left]
     return Made(
         manifest=made,
         held_by=tuple(place for place in chosen if place.store in left),
         lost={copy.store.url: copy.error for copy in copies.lost if copy.error},
+        instead_of=reasons[0] if reasons else None,
     )
 
 
 def _see_to_the_rest(invocation: Invocation, made: Made, *, prune: bool) -> None:
-    """Prune, unless the backup is suspect, and say what is not as it should be.
+    """Prune, unless the backup is suspect or degraded, and say what is not as it should be.
 
     Raises:
-        BackupSuspect: nothing was pruned.
+        BackupSuspect, BackupDegraded: nothing was pruned.
         AfterwardsFailed: too few stores hold it, or one of them could not be pruned.
     """
     manifest = made.manifest
@@ -133,6 +157,13 @@ def _see_to_the_rest(invocation: Invocation, made: Made, *, prune: bool) -> None
             f"{manifest.id} is stored, but suspect: {manifest.warnings[-1].partition(': ')[2]}",
             hint=f"look at it: pgproof show {manifest.id} --against latest; if it is right as it is: pgproof accept"
             f" {manifest.id}. Until then nothing is deleted",
+        )
+    if made.instead_of:
+        reason = made.instead_of
+        raise BackupDegraded(
+            f"{manifest.id} is stored, but degraded, only the rows and no dump: {reason.message}",
+            detail=reason.detail,
+            hint=f"{reason.hint}\n{_UNTIL_THEN}" if reason.hint else _UNTIL_THEN,
         )
     failures = prune_all(made.held_by, manifest.target)[1] if prune else []
     require_enough(invocation, made)

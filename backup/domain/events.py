@@ -14,6 +14,7 @@ EventType = Literal[
     "backup.succeeded",
     "backup.incomplete",
     "backup.suspect",
+    "backup.degraded",
     "backup.failed",
     "backup.missed",
     "prune.failed",

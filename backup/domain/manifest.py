@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter
 from backup.domain.counts import RowCounts
 from backup.domain.documents import read_document
 from backup.domain.proof import Totals
+from backup.errors import IntegrityFailed
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -172,6 +173,21 @@ class Manifest:
     def duration(self) -> float:
         """Seconds from start to finish."""
         return (self.finished - self.started).total_seconds()
+
+    @property
+    def leading(self) -> Part:
+        """What a restore reads first: the dump, or the schema that the rows engine has kept.
+
+        Raises IntegrityFailed where there is none, or several.
+        """
+        role = Role.SCHEMA if self.tool.engine == "rows" else Role.DUMP
+        parts = self.parts_of(role)
+        if len(parts) != 1:
+            raise IntegrityFailed(
+                f"backup {self.id} has {len(parts)} {role.value} parts, this pgproof restores one",
+                hint="use a newer pgproof",
+            )
+        return parts[0]
 
     def parts_of(self, role: Role) -> tuple[Part, ...]:
         """The parts of one role, in order."""

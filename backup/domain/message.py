@@ -17,6 +17,7 @@ _TOLD: Mapping[EventType, str] = {
     "backup.succeeded": "backed up",
     "backup.incomplete": "backed up, but not all is well",
     "backup.suspect": "the backup is SUSPECT",
+    "backup.degraded": "the backup is DEGRADED",
     "backup.failed": "the backup FAILED",
     "backup.missed": "a backup is MISSING",
     "prune.failed": "old backups could NOT be deleted",

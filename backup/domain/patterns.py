@@ -34,6 +34,15 @@ def excluded(schemas: Iterable[str], tables: Iterable[str]) -> tuple[Exclusion, 
     return tuple(found)
 
 
+def exactly(schema: str, tables: Iterable[str]) -> Exclusion:
+    """These tables of a schema, and no others."""
+    return Exclusion(_whole(_as_it_is(schema)), _whole("|".join(map(_as_it_is, tables))))
+
+
+def _as_it_is(name: str) -> str:
+    return _SPECIAL.sub(r"\\\1", name)
+
+
 def _whole(expression: str) -> str:
     return f"^({expression})$"
 
@@ -44,7 +53,7 @@ def _expressions(pattern: str) -> list[str]:
     for match in _PIECE.finditer(pattern):
         piece, quoted = match[0], match["quoted"]
         if quoted is not None:
-            names[-1] += _SPECIAL.sub(r"\\\1", quoted.replace('""', '"'))
+            names[-1] += _as_it_is(quoted.replace('""', '"'))
         elif match["array"]:
             names[-1] += r"\["
         elif piece == ".":

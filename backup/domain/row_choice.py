@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from backup.domain.patterns import Exclusion, excluded
@@ -34,6 +35,28 @@ def choose(choice: RowsChoice, catalogue: Catalogue) -> Selection:
     return _Chooser(choice, catalogue).selection()
 
 
+def means(pattern: Exclusion, relation: Relation) -> bool:
+    """Whether a pattern means a table; one of a schema has no table. Raises re.error where it is no pattern."""
+    schema, table = pattern
+    if table and not re.fullmatch(table, relation.name, re.DOTALL):
+        return False
+    return relation.visible if schema is None else re.fullmatch(schema, relation.schema, re.DOTALL) is not None
+
+
+def all_columns(choice: RowsChoice) -> RowsChoice:
+    """The same for a backup: columns that look like secrets are in it, and what others include stands for itself.
+
+    Rows inside of rows could not be restored.
+    """
+    tables = dict(choice.tables)
+    inside = list(choice.tables.values())
+    while inside:
+        for name, each in inside.pop().include.items():
+            tables.setdefault(name, TableChoice(columns=each.columns, exclude=each.exclude))
+            inside.append(each)
+    return replace(choice, tables={name: replace(each, include={}) for name, each in tables.items()}, secrets=())
+
+
 class _Pattern:
     """A name or a pattern of tables."""
 
@@ -44,10 +67,7 @@ class _Pattern:
 
     def matches(self, relation: Relation) -> bool:
         """Whether it means this one. Raises re.error where it is no pattern."""
-        schema, table = self._meant
-        if not re.fullmatch(table, relation.name, re.DOTALL):
-            return False
-        return relation.visible if schema is None else re.fullmatch(schema, relation.schema, re.DOTALL) is not None
+        return means(self._meant, relation)
 
 
 class _Chooser:
@@ -72,8 +92,12 @@ class _Chooser:
         elif self._choice.tables:
             meant = said
         else:
-            return dict.fromkeys(self._readable(), TableChoice())
-        return {each: options for each, options in meant.items() if self._may_read(each, options)}
+            return {each: TableChoice() for each in self._readable() if not self._without(each)}
+        wanted = {each: options for each, options in meant.items() if not self._without(each)}
+        return {each: options for each, options in wanted.items() if self._may_read(each, options)}
+
+    def _without(self, relation: Relation) -> bool:
+        return any(means(each, relation) for each in self._choice.without)
 
     def _said(self) -> dict[Relation, TableChoice]:
         """What `tables` says, of patterns first, so that names go before them."""
@@ -103,7 +127,7 @@ class _Chooser:
         for each in self._catalogue.relations:
             if not each.is_table or each.partition:
                 continue
-            if not (each.usable and each.readable):
+            if not (each.usable and each.readable) or (each.hidden and self._choice.saving):
                 self._unreadable.append(each.label)
             elif self._may_read(each, TableChoice()):
                 yield each

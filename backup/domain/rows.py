@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from backup.domain.patterns import Exclusion
+
 SECRETS = ("*password*", "*passwd*", "*secret*", "*token*", "*api_key*", "*session*")
 """Columns that look as if nobody but their application should have them, whatever their case."""
 
@@ -48,11 +50,15 @@ class RowsChoice:
         tables: by names or patterns as pg_dump and psql take them; a name goes before a pattern.
         only: of all tables these alone, by names or patterns; what `tables` says of them holds.
         secrets: patterns of columns that are left out unless `columns` names them.
+        without: tables that are not taken, whatever else is said.
+        saving: what cannot be read is passed over, as tables whose rows row-level security hides.
     """
 
     tables: Mapping[str, TableChoice] = field(default_factory=lambda: MappingProxyType({}))
     only: tuple[str, ...] = ()
     secrets: tuple[str, ...] = SECRETS
+    without: tuple[Exclusion, ...] = ()
+    saving: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,7 @@ class Column:
         type_oid: of that type.
         readable: the role may read it.
         one_line: its JSON never has a raw line end in it.
+        exact: what `row_to_json` writes of any value of it, PostgreSQL reads as that very value again.
         generated: from other columns.
         collation: as SQL writes it, where it is not that of its type.
         filled: by a default or as an identity, where nothing else is said.
@@ -76,6 +83,7 @@ class Column:
     type_oid: int
     readable: bool = True
     one_line: bool = True
+    exact: bool = True
     generated: bool = False
     not_null: bool = False
     collation: str | None = None
@@ -203,6 +211,12 @@ class ChosenTable:
     def label(self) -> str:
         """How it is called in results."""
         return self.relation.label
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its rows are read, with all of their columns."""
+        choice = self.choice
+        return len(self.columns) == len(self.relation.columns) and choice.where is None and choice.limit is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

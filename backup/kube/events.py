@@ -17,6 +17,7 @@ _REASONS: dict[EventType, str] = {
     "backup.succeeded": "BackupSucceeded",
     "backup.incomplete": "BackupIncomplete",
     "backup.suspect": "BackupSuspect",
+    "backup.degraded": "BackupDegraded",
     "backup.failed": "BackupFailed",
     "backup.missed": "BackupMissed",
     "prune.failed": "PruneFailed",

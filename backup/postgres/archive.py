@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
 from backup.domain.toc import Entry, parse
 from backup.errors import ConfigurationError, IntegrityFailed
-from backup.ports import OpenDump
 from backup.postgres.clients import Client
 from backup.stream.child import Child
 from backup.stream.readers import READ_SIZE, ByteReader, read_exactly
+
+OpenDump = Callable[[], AbstractContextManager[ByteReader]]
+"""Opens a dump, decoded and checked, from its start; may be called more than once."""
 
 HEAD_LIMIT = 64 << 20
 """Bytes of a table of contents that may be kept in a file; 5,000 tables make about 5 MiB."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from backup.errors import ConfigurationError
+from backup.errors import ClientMissing
 from backup.signals import undisturbed
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -75,7 +75,7 @@ def choose(clients: Iterable[Client], *, server: int, archive: int = 0) -> Clien
         archive: major version of the pg_dump that wrote the archive; 0 where one is to be written.
 
     Raises:
-        ConfigurationError: none fits; names both versions.
+        ClientMissing: none fits; names both versions.
     """
     wanted = max(server, archive)
     installed = sorted(clients)
@@ -85,7 +85,7 @@ def choose(clients: Iterable[Client], *, server: int, archive: int = 0) -> Clien
         return max(client for client in fitting if client.major == nearest)
     have = ", ".join(client.version for client in installed)
     reason = f"the server is PostgreSQL {server}" if server >= archive else f"the archive is of pg_dump {archive}"
-    raise ConfigurationError(
+    raise ClientMissing(
         f"{reason}, but the newest client here is {installed[-1].version}"
         if installed
         else f"{reason}, but no PostgreSQL client is installed",
@@ -94,18 +94,8 @@ def choose(clients: Iterable[Client], *, server: int, archive: int = 0) -> Clien
     )
 
 
-def find_psql(clients: Iterable[Client], *, server: int) -> str:
-    """The path of a psql: beside the pg_dump that fits the server best, else the newest; COPY is the same to all.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
+def find_psql(clients: Iterable[Client], *, server: int) -> str | None:
+    """The path of a psql: beside the pg_dump that fits the server best, else the newest; COPY is the same to all."""
     installed = sorted(clients, key=lambda client: (client.major == server, client), reverse=True)
-    for client in installed:
-        if os.access(path := client.program("psql"), os.X_OK):
-            return path
-    raise ConfigurationError(
-        "there is no psql",
-        detail=f"looked in {', '.join(str(each.folder) for each in installed)}" if installed else None,
-        hint="install the PostgreSQL client programs as a whole, or name their folder in PGPROOF_PG_BIN",
-    )
+    paths = (client.program("psql") for client in installed)
+    return next((path for path in paths if os.access(path, os.X_OK)), None)

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from backup.domain.manifest import Database, Role, Tool
 from backup.domain.proof import PROOF_NAME
-from backup.errors import AccessDenied, DumpFailed, PartUnavailable
+from backup.errors import AccessDenied, DumpFailed, PartUnavailable, TablesRewritten
 from backup.ports import PartSource
 from backup.postgres.clients import Client, choose
 from backup.postgres.prover import ProofOptions, Prover
@@ -218,7 +218,7 @@ class _DumpStream(WholeOutput):
             rewritten = self._snapshot.rewritten_tables()
             self._snapshot = None
             if rewritten:
-                raise DumpFailed(
+                raise TablesRewritten(
                     f"{', '.join(rewritten)}: truncated, rewritten or replaced while the dump began, its rows are"
                     " not in the snapshot",
                     hint="run it again; where this happens often, move the schedule away from that job",

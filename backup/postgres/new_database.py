@@ -42,9 +42,19 @@ def passing_name(name: str) -> str:
     return name.encode()[: NAME_LIMIT - len(mark)].decode(errors="ignore") + mark
 
 
-def creation(entries: Sequence[Entry], name: str, destination: Destination) -> tuple[str, tuple[str, ...]]:
-    """The CREATE DATABASE that makes it as the source was, fit for this server, and notes on what had to change."""
-    text = next((t for e in entries if e.kind == "DATABASE" for t, w in statements(e.sql) if w[0] == "CREATE"), None)
+def created_by(entries: Sequence[Entry]) -> str | None:
+    """The CREATE DATABASE of an archive."""
+    return next((t for e in entries if e.kind == "DATABASE" for t, w in statements(e.sql) if w[0] == "CREATE"), None)
+
+
+def creation(text: str | None, name: str, destination: Destination) -> tuple[str, tuple[str, ...]]:
+    """The CREATE DATABASE that makes it as the source was, fit for this server, and notes on what had to change.
+
+    Args:
+        text: as pg_dump writes it; None where nothing is known of the source.
+        name: of the new one.
+        destination: the server.
+    """
     if text is None:
         return f"CREATE DATABASE {quote_identifier(name)} TEMPLATE template0", ()
     notes = []

@@ -13,9 +13,9 @@ from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
 from backup.domain.toc import Entry, find_tables, select, select_rows
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
-from backup.ports import OpenDump, RestoreChoice
+from backup.ports import RestoreChoice
 from backup.postgres.address import Address
-from backup.postgres.archive import HEAD_LIMIT, Archive, open_archive
+from backup.postgres.archive import HEAD_LIMIT, Archive, OpenDump, open_archive
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.destination import Destination, listed, read_destination
@@ -96,10 +96,10 @@ def prepare_job(
     if choice.in_place and choice.tables:
         raise UsageError("--table cannot be restored in place", hint="restore the tables into a new database")
     address.refuse_hidden_secrets()
-    with _entrance(address.direct(), options, in_place=choice.in_place) as connection:
+    with entrance(address.direct(), options, in_place=choice.in_place) as connection:
         destination = read_destination(connection)
         client = choose(clients, server=destination.major, archive=backup.tool.major)
-        _refuse_database(choice, destination, address)
+        refuse_database(choice, destination, address)
         environment = address.environment(environ)
         with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
             entries = archive.entries()
@@ -131,7 +131,7 @@ def prepare_job(
 
 
 @contextmanager
-def _entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> Iterator[Connection]:
+def entrance(address: Address, options: RestoreOptions, *, in_place: bool) -> Iterator[Connection]:
     """To the database that is replaced, or to one from which another can be made."""
     timeout = options.connect_timeout
     if in_place:
@@ -164,7 +164,13 @@ def _choose_tables(entries: Sequence[Entry], choice: RestoreChoice) -> tuple[fro
     return selection.numbers, notes
 
 
-def _refuse_database(choice: RestoreChoice, destination: Destination, address: Address) -> None:
+def refuse_database(choice: RestoreChoice, destination: Destination, address: Address) -> None:
+    """See to it that a database can be made under the name that is wanted, where one is to be made.
+
+    Raises:
+        UsageError: there is one of that name, or it is too long.
+        AccessDenied: the role may make none.
+    """
     if choice.in_place:
         return
     if (size := len(choice.into.encode())) > NAME_LIMIT:

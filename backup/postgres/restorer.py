@@ -14,17 +14,18 @@ from backup.domain.sql import quote_identifier
 from backup.domain.toc import droppable, index_steps, loaded_tables
 from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, Interrupted
 from backup.logs import log
-from backup.ports import OpenDump, RestoreChoice, RestorePlan, RestoreReport, Swapped
+from backup.ports import OpenPart, RestoreChoice, RestorePlan, RestoreReport, Swapped
 from backup.postgres.address import Address
 from backup.postgres.archive import read_through
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.early import EarlyLook
 from backup.postgres.load import Loader
-from backup.postgres.new_database import apply_properties, creation, new_database, passing_name
+from backup.postgres.new_database import apply_properties, created_by, creation, new_database, passing_name
 from backup.postgres.prover import take_proof
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
 from backup.postgres.rights import apply_together, attempt, database_owner
+from backup.postgres.rows.restorer import RowsRestorer
 from backup.postgres.session import settle
 from backup.postgres.snapshot import one_row, read_database
 from backup.postgres.swap import Exchange, by_psql, ending, exchange, refuse_swap
@@ -33,16 +34,18 @@ from backup.stream.readers import ByteReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresRestorer:
-    """Restores dumps of the pgdump engine through the installed clients."""
+    """Restores dumps of the pgdump engine through the installed clients, and hands those of the rows engine on."""
 
     address: Address
     clients: tuple[Client, ...]
     environ: Mapping[str, str]
     options: RestoreOptions
 
-    def plan(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> RestorePlan:
+    def plan(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice) -> RestorePlan:
         """What a restore would do; changes nothing."""
-        with self._prepare(backup, open_dump, choice) as job:
+        if backup.tool.engine == "rows":
+            return self._of_rows.plan(backup, open_part, choice)
+        with self._prepare(backup, open_part, choice) as job:
             return RestorePlan(
                 database=self._replaced() if choice.replace else job.database,
                 server=job.destination.version,
@@ -51,10 +54,12 @@ class PostgresRestorer:
                 notes=job.notes,
             )
 
-    def restore(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> RestoreReport:
+    def restore(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice) -> RestoreReport:
         """Plan, and carry it out."""
+        if backup.tool.engine == "rows":
+            return self._of_rows.restore(backup, open_part, choice)
         begun = time.monotonic()
-        with self._prepare(backup, open_dump, choice) as job:
+        with self._prepare(backup, open_part, choice) as job:
             seconds = {"checks": time.monotonic() - begun}
             look = EarlyLook(job.entries, choice.look or "rows")
             late_notes = list(
@@ -103,11 +108,15 @@ class PostgresRestorer:
         client = choose(self.clients, server=0, archive=backup.tool.major)
         read_through(client, dump, self.address.environment(self.environ))
 
+    @property
+    def _of_rows(self) -> RowsRestorer:
+        return RowsRestorer(address=self.address, environ=self.environ, options=self.options)
+
     @contextmanager
-    def _prepare(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> Iterator[Job]:
+    def _prepare(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice) -> Iterator[Job]:
         with prepare_job(
             backup,
-            open_dump,
+            partial(open_part, backup.leading),
             choice,
             address=self.address,
             clients=self.clients,
@@ -148,7 +157,7 @@ class PostgresRestorer:
 
     def _fill_new(self, job: Job, seconds: dict[str, float], look: EarlyLook) -> Iterator[str]:
         place, passing = job.connection.info.dbname, passing_name(job.choice.into)
-        statement, notes = creation(job.entries, passing, job.destination)
+        statement, notes = creation(created_by(job.entries), passing, job.destination)
         yield from notes
         reach = partial(self._reach, job)
         with new_database(

@@ -22,7 +22,7 @@ from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_size
 from backup.errors import ConfigurationError, Interrupted, PgproofError, RestoreFailed
 from backup.logs import log
-from backup.ports import OpenDump, RestoreChoice
+from backup.ports import OpenPart, RestoreChoice
 from backup.postgres.address import Address
 from backup.postgres.clients import Client
 from backup.postgres.connection import Connection, connect
@@ -67,7 +67,7 @@ class ServerTrial:
     version: str
     shared: bool = False
 
-    def choice(self, backup: Manifest, open_dump: OpenDump, choice: RestoreChoice) -> RestoreChoice:
+    def choice(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice) -> RestoreChoice:
         """`choice`, but owners and grants of roles that a shared server lacks are left out.
 
         Raises:
@@ -82,7 +82,7 @@ class ServerTrial:
                 hint=f"name a server of PostgreSQL {wanted} or newer with --on",
             )
         with suppress(RestoreFailed):
-            self.restorer.plan(backup, open_dump, choice)
+            self.restorer.plan(backup, open_part, choice)
             return choice
         return replace(choice, owner=False, privileges=False)
 

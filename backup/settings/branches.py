@@ -187,8 +187,9 @@ class GuardSettings(Section):
 class DumpSettings(Section):
     """How a backup is made."""
 
-    engine: Annotated[Literal["pgdump"], Env("PGPROOF_ENGINE")] = Field(
-        default="pgdump", description="How data leaves PostgreSQL."
+    engine: Annotated[Literal["pgdump", "rows"], Env("PGPROOF_ENGINE")] = Field(
+        default="pgdump",
+        description="How data leaves PostgreSQL: as a dump of pg_dump, or as rows of the tables that `rows` chooses.",
     )
     compression: Annotated[Literal["zstd", "none"], Env("PGPROOF_COMPRESSION")] = Field(
         default="zstd", description="How what is stored is compressed."

@@ -134,8 +134,8 @@ class Settings(Section):
         return parse_rules(self.retention if store.retention is None else store.retention)
 
     def without_filters(self) -> Settings:
-        """The same, but nothing of the database is left out."""
-        everything = {"exclude_schemas": (), "exclude_tables": (), "exclude_table_data": ()}
+        """The same, but nothing of the database is left out: pg_dump dumps all of it."""
+        everything = {"engine": "pgdump", "exclude_schemas": (), "exclude_tables": (), "exclude_table_data": ()}
         return self.model_copy(update={"dump": self.dump.model_copy(update=everything)})
 
     def volume_size(self, store: StoreSettings) -> int:

@@ -7,20 +7,31 @@ answers, no object.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic
 
 from backup import __version__
 from backup.domain.counts import RowCounts, count_rows
 from backup.domain.guard import Tolerance
 from backup.domain.ids import BackupId
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Status, Tool, Volume
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Role, Status, Tool, Volume
 from backup.domain.marks import FAILED, HOLD, Mark
 from backup.domain.proof import Proof
-from backup.errors import ConfigurationError, LockHeld, PartUnavailable, PgproofError
+from backup.errors import (
+    AccessDenied,
+    ClientMissing,
+    ConfigurationError,
+    DumpFailed,
+    Interrupted,
+    LockHeld,
+    PartUnavailable,
+    PgproofError,
+    TablesRewritten,
+)
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
@@ -55,6 +66,14 @@ class BackUpChoice:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback(Generic[SnapshotT]):
+    """What saves the rows where the dump cannot be made, and who is told why before that begins."""
+
+    engine: Engine[SnapshotT]
+    tell: Callable[[PgproofError], None]
+
+
 def back_up(
     source: Source[SnapshotT],
     engine: Engine[SnapshotT],
@@ -62,11 +81,15 @@ def back_up(
     choice: BackUpChoice,
     *,
     clock: Clock,
+    fallback: Fallback[SnapshotT] | None = None,
     progress: Progress = no_progress,
 ) -> Manifest:
     """Given a source, an engine and stores, make one backup and return its manifest as committed.
 
     A run that fails leaves a note of it in the stores, as far as they still answer, and nothing else.
+
+    Where the engine cannot do it while the database still answers, the fallback saves what it can: the manifest's
+    status is `degraded` then.
 
     Args:
         source: the database.
@@ -74,10 +97,11 @@ def back_up(
         copies: where to; one that fails is left behind, see its `lost`.
         choice: how.
         clock: of this machine.
+        fallback: None where there shall be none.
         progress: told of bytes on their way.
 
     Raises:
-        PgproofError: of the class that says why; then no backup is listed.
+        PgproofError: of the class that says why, with a fallback too; then no backup is listed.
     """
     started = clock()
     run = _Run(
@@ -90,7 +114,12 @@ def back_up(
         id=BackupId.at(started),
     )
     try:
-        return run.make_when_free(clock)
+        try:
+            return run.make_when_free(clock)
+        except (ClientMissing, DumpFailed, AccessDenied) as error:
+            if fallback is None or not run.may_fall_back(error):
+                raise
+            return run.falling_back(fallback, error, clock)
     except LockHeld:
         raise
     except Exception as error:
@@ -100,7 +129,13 @@ def back_up(
 
 @dataclass(slots=True, kw_only=True)
 class _Run(Generic[SnapshotT]):
-    """One backup on its way; `id` is settled once it is claimed."""
+    """One backup on its way.
+
+    Attributes:
+        id: settled once it is claimed.
+        instead_of: why the engine is a fallback; None where it is the first.
+        of_database: what the database or its client last failed with.
+    """
 
     source: Source[SnapshotT]
     engine: Engine[SnapshotT]
@@ -109,6 +144,25 @@ class _Run(Generic[SnapshotT]):
     started: datetime
     progress: Progress
     id: BackupId
+    instead_of: PgproofError | None = None
+    of_database: Exception | None = None
+
+    def may_fall_back(self, error: PgproofError) -> bool:
+        """Whether an error is of what makes the dump, and not of a store; a next run of the same may do better."""
+        return error is self.of_database and not isinstance(error, TablesRewritten)
+
+    def falling_back(self, fallback: Fallback[SnapshotT], error: PgproofError, clock: Clock) -> Manifest:
+        """Save what another engine can. Raises `error` where that cannot either."""
+        log.error("no dump, the rows are saved without it", reason=error.message, detail=error.detail, hint=error.hint)
+        fallback.tell(error)
+        self.engine, self.instead_of = fallback.engine, error
+        try:
+            return self.make_when_free(clock)
+        except (Interrupted, LockHeld):
+            raise
+        except PgproofError as failure:
+            log.error("nor could the rows be saved", reason=failure.message, detail=failure.detail)
+            raise error from failure
 
     def make_when_free(self, clock: Clock) -> Manifest:
         """Make it; while another run is under way, wait as long as is wanted."""
@@ -130,7 +184,7 @@ class _Run(Generic[SnapshotT]):
     def make(self, clock: Clock) -> Manifest:
         begun = time.monotonic()
         choice = self.choice
-        warnings = list(preflight(self.source))
+        warnings = self._checked()
         seconds = {"checks": time.monotonic() - begun}
         with (
             self.source.snapshot(choice.target) as snapshot,
@@ -147,7 +201,7 @@ class _Run(Generic[SnapshotT]):
                 manifest = Manifest(
                     id=str(self.id),
                     target=choice.target,
-                    status=Status.COMPLETE,
+                    status=Status.DEGRADED if self.instead_of else Status.COMPLETE,
                     tool=tool,
                     database=snapshot.database,
                     snapshot=snapshot.mark,
@@ -171,6 +225,16 @@ class _Run(Generic[SnapshotT]):
                 raise
         return manifest
 
+    def _checked(self) -> list[str]:
+        """What the checks warn of. Raises what they find, as a failure of the database."""
+        if self.instead_of:
+            return [f"degraded: {self.instead_of.code.replace('_', ' ')}"]
+        try:
+            return list(preflight(self.source))
+        except PgproofError as error:
+            self.of_database = error
+            raise
+
     def _counts(self, snapshot: SnapshotT, proof: Proof | None) -> RowCounts | None:
         """The rows that the guard of a later run shall know, where it cannot open this one's proof."""
         if not self.choice.encoding.recipients or not proof or not snapshot.fingerprint:
@@ -180,7 +244,7 @@ class _Run(Generic[SnapshotT]):
     def _guarded(self, manifest: Manifest, proof: Proof | None, fingerprint: str, clock: Clock) -> Manifest:
         """The same, but marked where it is suspect."""
         tolerance = self.choice.tolerance
-        if tolerance is None or self.choice.purpose != "backup":
+        if tolerance is None or self.choice.purpose != "backup" or self.instead_of:
             return manifest
         stores = [copy.store for copy in self.copies.left]
         found, nth = weigh(manifest, proof, stores, tolerance, clock=clock, fingerprint=fingerprint)
@@ -212,11 +276,42 @@ class _Run(Generic[SnapshotT]):
         with closing(self.engine.parts(snapshot)) as part_sources:
             for part_source in part_sources:
                 step = time.monotonic()
-                part = upload.carry(part_source, warnings)
-                seconds[part_source.role.value] = time.monotonic() - step
+                part = upload.carry(replace(part_source, open=partial(self._watched, part_source)), warnings)
+                role = part_source.role.value
+                seconds[role] = seconds.get(role, 0.0) + time.monotonic() - step
                 parts += [part] if part else []
                 proof = part_source.proof() if part and part_source.proof else proof
         return tuple(parts), proof
+
+    @contextmanager
+    def _watched(self, part_source: PartSource) -> Iterator[ByteReader]:
+        """A part of the engine; what a dump raises, and not those who take it, is known again."""
+        with ExitStack() as stack:
+            if part_source.role is not Role.DUMP:
+                yield stack.enter_context(part_source.open())
+                return
+            try:
+                reader = stack.enter_context(part_source.open())
+            except PgproofError as error:
+                self.of_database = error
+                raise
+            yield _Watched(reader, self)
+
+
+class _Watched:
+    """A reader whose failure its run remembers."""
+
+    def __init__(self, reader: ByteReader, run: _Run[Any]) -> None:
+        self._reader = reader
+        self._run = run
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises what the reader raises."""
+        try:
+            return self._reader.read(size)
+        except PgproofError as error:
+            self._run.of_database = error
+            raise
 
 
 class _Upload:

@@ -266,16 +266,6 @@ class Catalog:
         return f"there are backups of {', '.join(others)}" if others else "pgproof backup makes one"
 
 
-def dump_of(backup: Manifest) -> Part:
-    """The dump of a backup. Raises IntegrityFailed where it has none, or several."""
-    dumps = backup.parts_of(Role.DUMP)
-    if len(dumps) != 1:
-        raise IntegrityFailed(
-            f"backup {backup.id} has {len(dumps)} dump parts, this pgproof restores one", hint="use a newer pgproof"
-        )
-    return dumps[0]
-
-
 def open_beside(store: Store, prefix: str, name: str) -> AbstractContextManager[ByteReader]:
     """An object by its name in the folder of a run."""
     return store.open(prefix + name)

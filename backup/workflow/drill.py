@@ -26,7 +26,7 @@ from backup.stream.readers import BytesReader
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
 from backup.workflow.lease import shielded
-from backup.workflow.restore import Dump, first_of, look, restore, scope_of
+from backup.workflow.restore import Parts, first_of, look, restore, scope_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class _Run:
             jobs=self._choice.jobs,
             look=expected.mode if expected else None,
         )
-        wanted = trial.choice(self._backup, Dump(self._backup, self._store, self._choice.keys).open, wanted)
+        wanted = trial.choice(self._backup, Parts(self._backup, self._store, self._choice.keys).open, wanted)
         self._report = restore(
             self._backup, self._store, trial.restorer, wanted, keys=self._choice.keys, progress=progress
         )

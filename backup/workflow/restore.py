@@ -1,4 +1,4 @@
-"""Restore a backup: its dump, checked on the way, into PostgreSQL."""
+"""Restore a backup: its parts, checked on the way, into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from backup.domain.comparison import Comparison, Scope, compare
-from backup.domain.manifest import Manifest, Role, Status
+from backup.domain.manifest import Manifest, Part, Role, Status
 from backup.domain.proof import LEFT_OUT, OF_TABLES, Fact, Proof
 from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
@@ -16,7 +16,7 @@ from backup.signals import undisturbed
 from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, Counted
 from backup.stream.volumes import Progress, no_progress
-from backup.workflow.catalog import Catalog, dump_of
+from backup.workflow.catalog import Catalog
 
 _MOST_SHOWN = 20
 
@@ -38,7 +38,7 @@ def plan_restore(
     backup: Manifest, store: Store, restorer: Restorer, choice: RestoreChoice, *, keys: Keyring = NO_KEYS
 ) -> RestorePlan:
     """Given a backup and a choice, say what a restore would do. Raises what the restore would raise at its start."""
-    plan = restorer.plan(backup, Dump(backup, store, keys).open, choice)
+    plan = restorer.plan(backup, Parts(backup, store, keys).open, choice)
     return replace(plan, notes=(*_cautions(backup), *plan.notes))
 
 
@@ -57,14 +57,14 @@ def restore(
         ConfigurationError: it is encrypted, and no key opens it; nothing was read.
         PgproofError: of the class that says why; then no half database is left.
     """
-    dump = Dump(backup, store, keys, progress)
+    parts = Parts(backup, store, keys, progress)
     cautions = _cautions(backup)
     for caution in (
         cautions if choice.in_place or choice.replace else ()
     ):  # too late in the report: something is overwritten
         log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
-    report = restorer.restore(backup, dump.open, choice)
+    report = restorer.restore(backup, parts.open, choice)
     return replace(report, notes=(*cautions, *report.notes))
 
 
@@ -185,8 +185,8 @@ def _cautions(backup: Manifest) -> tuple[str, ...]:
     return tuple(cautions)
 
 
-class Dump:
-    """The dump of a backup, to be opened as often as the restorer needs it.
+class Parts:
+    """The parts of a backup, each to be opened as often as the restorer needs it.
 
     Raises:
         ConfigurationError: it is encrypted, and no key opens it.
@@ -196,15 +196,14 @@ class Dump:
         self, backup: Manifest, store: Store, keys: Keyring = NO_KEYS, progress: Progress = no_progress
     ) -> None:
         self._backup = backup
-        self._part = dump_of(backup)
         self._catalog = Catalog(store, keys)
         self._catalog.require_key(backup)
         self._progress = progress
 
     @contextmanager
-    def open(self) -> Iterator[ByteReader]:
-        """The dump from its start; each reading counts as progress anew."""
-        with self._catalog.open_part(self._backup, self._part) as stored:
+    def open(self, part: Part) -> Iterator[ByteReader]:
+        """A part from its start; each reading counts as progress anew."""
+        with self._catalog.open_part(self._backup, part) as stored:
             counted = Counted(stored, lambda size: self._progress(0, size))
-            with self._catalog.decoded(self._part, counted) as content:
+            with self._catalog.decoded(part, counted) as content:
                 yield content

@@ -12,7 +12,7 @@ from backup.ports import Restorer, Store
 from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, Counted, drain
 from backup.stream.volumes import Progress, no_progress
-from backup.workflow.catalog import Catalog, dump_of
+from backup.workflow.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def verify(
         ConfigurationError: no pg_restore that reads this archive is installed.
     """
     begun = time.monotonic()
-    dump_of(backup)
+    log.debug("verifying", id=backup.id, leading=backup.leading.name)
     opened = keys is not None or not backup.recipients
     reading = _Reading(backup, Catalog(store, keys or NO_KEYS), restorer, progress)
     if opened:

@@ -1,8 +1,12 @@
 -- The columns of the same relations. JSON of a type that is PostgreSQL's own, and neither json nor made of it, has no
--- line end; that of others may have: domains and composite types over json, types with a cast to it.
+-- line end; that of others may have: domains and composite types over json, types with a cast to it. Exact is what is a
+-- number, a boolean or a text there: an array loses its bounds in JSON, and json its null.
 SELECT a.attrelid::int8, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::int8,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
        t.typnamespace = 'pg_catalog'::regnamespace AND t.typname NOT IN ('json', '_json')
+           OR t.typtype IN ('e', 'r', 'm'),
+       t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A'
+               AND t.typname NOT IN ('json', 'jsonb')
            OR t.typtype IN ('e', 'r', 'm'),
        a.attgenerated <> '', a.attnotnull,
        (SELECT quote_ident(s.nspname) || '.' || quote_ident(l.collname)

@@ -16,6 +16,7 @@ _COLUMN = (
     "type_oid",
     "readable",
     "one_line",
+    "exact",
     "generated",
     "not_null",
     "collation",

@@ -16,6 +16,8 @@ NOTHING = sql.SQL("")
 _MANY = sql.SQL(
     "(SELECT coalesce(pg_catalog.json_agg(pg_catalog.row_to_json({inner}.*)), '[]') FROM ({rows}) AS {inner}) AS {name}"
 )
+_AS_WRITTEN = sql.SQL("CASE WHEN pg_catalog.num_nonnulls({0}) > 0 THEN pg_catalog.format('%s', {0}) END AS {0}")
+"""By the output function of its type: a cast to text may be another function, and cuts the blanks of char(n)."""
 _ONE = sql.SQL("(SELECT pg_catalog.row_to_json({inner}.*) FROM ({rows}) AS {inner}) AS {name}")
 
 
@@ -64,6 +66,19 @@ def json_query(table: ChosenTable) -> sql.Composed:
     if not _one_line(table):  # where JSON is kept as it was written it may have line ends, but only between its tokens
         row = sql.SQL("pg_catalog.replace(pg_catalog.replace({}::text, E'\\n', ' '), E'\\r', ' ')").format(row)
     return sql.SQL("SELECT {} FROM ({}) AS pgproof_row").format(row, _rows(table, depth=0))
+
+
+def line_query(table: ChosenTable) -> sql.Composed:
+    """Each chosen row as one JSON object on one line, from which PostgreSQL makes that very row again.
+
+    A value that JSON would not carry exactly is a string in it, as its type writes it.
+    """
+    columns = sql.SQL(", ").join(
+        (sql.SQL("{0}") if each.exact else _AS_WRITTEN).format(sql.Identifier(each.name)) for each in table.columns
+    )
+    rows = plain_query(table, [each.name for each in table.columns])
+    form = "SELECT pg_catalog.row_to_json(pgproof_row.*) FROM (SELECT {} FROM ({}) AS pgproof_0) AS pgproof_row"
+    return sql.SQL(form).format(columns, rows)
 
 
 def _rows(table: ChosenTable, *, depth: int, condition: sql.Composable | None = None) -> sql.Composable:

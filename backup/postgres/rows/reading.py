@@ -1,13 +1,14 @@
 """Chosen rows of one database, all in one snapshot: checked as a whole, then streamed by psql.
 
-Owns the snapshot and psql's command lines. psql, because it hands on blocks where psycopg makes an object of each row.
+Owns the snapshot and psql's command lines. psql, because it hands on blocks where psycopg makes an object of each row;
+where there is none, psycopg reads all the same.
 Everything runs in read-only transactions, the user's conditions too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ from psycopg import sql
 from backup.domain.manifest import Database
 from backup.domain.row_choice import choose
 from backup.domain.rows import Catalogue, ChosenTable, Problem, RowsChoice, Selection
-from backup.errors import AccessDenied, ConfigurationError, DumpFailed
+from backup.errors import AccessDenied, ConfigurationError, DumpFailed, TablesRewritten
 from backup.logs import log
 from backup.ports import RowsTable
 from backup.postgres.address import Address
@@ -29,7 +30,7 @@ from backup.postgres.connection import Connection, connect, is_lost, translate
 from backup.postgres.dump import WholeOutput
 from backup.postgres.queries import read_query
 from backup.postgres.rows.catalogue import read_catalogue, search_path
-from backup.postgres.rows.query import json_query
+from backup.postgres.rows.query import json_query, line_query
 from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
 from backup.stream.child import Child
@@ -62,7 +63,8 @@ class RowsReading:
 
     Attributes:
         moment: when it was taken.
-        tables: what was chosen, in the order of their names.
+        chosen: the tables, in the order of their names.
+        unreadable: tables that were passed over for want of rights.
     """
 
     moment: datetime
@@ -71,12 +73,14 @@ class RowsReading:
     fingerprint: str
     catalogue: Catalogue
     chosen: tuple[ChosenTable, ...]
+    unreadable: tuple[str, ...]
     connection: Connection = field(repr=False)
     address: Address
     snapshot: str
     encoding: str
-    psql: str
+    psql: str | None
     environ: Mapping[str, str] = field(repr=False)
+    connect_timeout: int
     lock_wait_timeout: int
 
     @property
@@ -113,6 +117,10 @@ class RowsReading:
         with self._copy(table, query, _TEXT) as reader:
             yield reader
 
+    def open_lines(self, table: ChosenTable) -> AbstractContextManager[ByteReader]:
+        """The rows of a table, each as a line of JSON from which it can be made again."""
+        return self._copy(table, line_query(table), _JSON_LINES)
+
     @contextmanager
     def _copy(self, table: ChosenTable, query: sql.Composable, form: str) -> Iterator[ByteReader]:
         known = {name for (name,) in self.ask(_KNOWN)}
@@ -124,8 +132,13 @@ class RowsReading:
             f"SET TRANSACTION SNAPSHOT '{self.snapshot}'",
             f"COPY ({query.as_string(self.connection)}) TO STDOUT{form}",
         )
+        with self._by_psql(commands) if self.psql else self._by_connection(commands) as reader:
+            yield _Unrewritten(reader, self, table)
+
+    @contextmanager
+    def _by_psql(self, commands: Sequence[str]) -> Iterator[ByteReader]:
         argv = [
-            self.psql,
+            str(self.psql),
             "--no-psqlrc",
             "--no-password",
             "--quiet",
@@ -139,29 +152,62 @@ class RowsReading:
         except OSError as error:
             raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
         with child:
-            yield _Unrewritten(child, self, table)
+            yield WholeOutput(child)
+
+    @contextmanager
+    def _by_connection(self, commands: Sequence[str]) -> Iterator[ByteReader]:
+        *before, copying = (each.encode() for each in commands)
+        with connect(self.address, connect_timeout=self.connect_timeout) as connection:
+            try:
+                for each in before:
+                    connection.execute(each)
+                with connection.cursor() as cursor, cursor.copy(copying) as copy:
+                    yield _Copied(copy)
+            except psycopg.Error as error:
+                if is_lost(error) or isinstance(error, sql_errors.InsufficientPrivilege):
+                    raise translate(error, self.address) from error
+                raise DumpFailed("the rows could not be read", detail=str(error).strip()) from error
 
 
-class _Unrewritten(WholeOutput):
+class _Copied:
+    """What COPY gives, in larger pieces than rows."""
+
+    def __init__(self, copy: psycopg.Copy) -> None:
+        self._rows = iter(copy)
+        self._held = bytearray()
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes. Raises psycopg.Error."""
+        while len(self._held) < size:
+            row = next(self._rows, None)
+            if row is None:
+                break
+            self._held += row
+        piece = bytes(self._held[:size])
+        del self._held[:size]
+        return piece
+
+
+class _Unrewritten:
     """The rows of a table, and at their end whether it was emptied or rewritten before psql had its lock.
 
     In the snapshot it would be empty then, without any error. After psql's lock nobody could do it any more.
     """
 
-    def __init__(self, child: Child, rows: RowsReading, table: ChosenTable) -> None:
-        super().__init__(child)
+    def __init__(self, reader: ByteReader, rows: RowsReading, table: ChosenTable) -> None:
+        self._reader = reader
         self._rows = rows
         self._names = {each.relation.quoted for each in _with_nested([table])}
         if any(each.relation.kind == "p" for each in _with_nested([table])):
             self._names |= {each.quoted for each in rows.catalogue.relations if each.partition}
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes. Raises what WholeOutput raises, and DumpFailed where rows are missing."""
-        data = super().read(size)
+        """At most `size` bytes. Raises what the reader raises, and DumpFailed where rows are missing."""
+        data = self._reader.read(size)
         if not data:
             rewritten = {name for (name,) in self._rows.ask(read_query("rewritten"))}
             if lost := sorted(rewritten & self._names):
-                raise DumpFailed(
+                raise TablesRewritten(
                     f"{', '.join(lost)}: truncated, rewritten or replaced since the snapshot was taken",
                     hint="run it again; where this happens often, move the schedule away from that job",
                 )
@@ -177,13 +223,14 @@ def read_rows(
     environ: Mapping[str, str],
     connect_timeout: int,
     lock_wait_timeout: int,
+    within: str | None = None,
 ) -> Iterator[RowsReading]:
     """Check a choice against the database, and hold a snapshot in which it can be read.
 
-    `lock_wait_timeout`: seconds to wait for a lock on a table.
+    `lock_wait_timeout`: seconds to wait for a lock on a table. `within`: an exported snapshot; None for a new one.
 
     Raises:
-        ConfigurationError: it does not fit the database, with a line for every problem; or there is no psql.
+        ConfigurationError: it does not fit the database, with a line for every problem.
         AccessDenied: rights are missing, with the GRANTs.
         DumpFailed: a table is locked for longer than we wait.
         DatabaseUnreachable, DatabaseMissing: as `connect`.
@@ -194,10 +241,11 @@ def read_rows(
         path = search_path(connection)
         settle(connection)
         keep_alive(connection)
-        psql = find_psql(clients, server=connection.info.server_version // 10000)
         connection.execute("SET row_security = off")
         connection.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{lock_wait_timeout}s"})
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if within is not None:
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(within)))
         name, moment = one_row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
         catalogue = read_catalogue(connection, path)
         selection = choose(choice, catalogue)
@@ -212,12 +260,14 @@ def read_rows(
             fingerprint=read_fingerprint(connection),
             catalogue=catalogue,
             chosen=selection.tables,
+            unreadable=selection.unreadable,
             connection=connection,
             address=pin(address, connection, connect_timeout=connect_timeout),
             snapshot=name,
             encoding=connection.info.parameter_status("client_encoding") or "UTF8",
-            psql=psql,
+            psql=find_psql(clients, server=connection.info.server_version // 10000),
             environ=environ,
+            connect_timeout=connect_timeout,
             lock_wait_timeout=lock_wait_timeout,
         )
 
@@ -248,14 +298,16 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
             )
 
 
-def refusal(problems: Sequence[Problem]) -> AccessDenied | ConfigurationError:
+def refusal(
+    problems: Sequence[Problem], *, about: str = "with the choice of rows"
+) -> AccessDenied | ConfigurationError:
     """All problems as one failure."""
     kind = AccessDenied if all(each.denied for each in problems) else ConfigurationError
     hint = "\n".join(dict.fromkeys(each.hint for each in problems if each.hint)) or None
     if len(problems) == 1:
         return kind(problems[0].text, hint=hint)
     return kind(
-        f"{len(problems)} things are wrong with the choice of rows",
+        f"{len(problems)} things are wrong {about}",
         detail="\n".join(each.text for each in problems),
         hint=hint,
     )

@@ -20,8 +20,8 @@ SELECT array_agg(enumlabel::text) FROM pg_enum WHERE enumtypid = to_regtype(%(na
 
 
 @dataclass(frozen=True, slots=True)
-class _Type:
-    """As rows_types.sql says it."""
+class Type:
+    """A type as rows_types.sql says it; `definition` makes it anew, where that can be said."""
 
     name: str
     schema: str
@@ -35,7 +35,7 @@ class _Type:
 class TypePlan:
     """Types to make, in order, and why rows cannot be brought."""
 
-    missing: tuple[_Type, ...]
+    missing: tuple[Type, ...]
     problems: tuple[Problem, ...]
 
     def make(self, target: Connection) -> None:
@@ -51,7 +51,7 @@ def plan_types(source: RowsReading, target: Connection, plans: Iterable[TablePla
     oids = sorted({each.type_oid for each in columns})
     missing, problems = [], []
     for row in source.ask(read_query("rows_types"), {"oids": oids}):
-        each = _Type(*row)
+        each = Type(*row)
         there, labels = one_row(
             target,
             f"SELECT to_regtype(%(name)s) IS NOT NULL, ({_LABELS})",
@@ -71,7 +71,7 @@ def plan_types(source: RowsReading, target: Connection, plans: Iterable[TablePla
     return TypePlan(missing=tuple(missing), problems=tuple(problems))
 
 
-def _labels_missing(target: Connection, each: _Type, labels: list[str]) -> list[Problem]:
+def _labels_missing(target: Connection, each: Type, labels: list[str]) -> list[Problem]:
     """A label that is added can be used only after the transaction that added it: it cannot be done on the way."""
     lacking = [label for label in each.labels or [] if label not in labels]
     if not lacking:

@@ -1,0 +1,125 @@
+"""The rows engine: chosen tables as lines of JSON, a part each, and the schema that the catalogue lets us keep.
+
+For when a few tables matter, or when pg_dump cannot run. It asks for no program: rows come by psql where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from backup.domain.kept_schema import SCHEMA_NAME, KeptTable
+from backup.domain.manifest import Database, Role, Tool
+from backup.domain.patterns import Exclusion, exactly
+from backup.domain.proof import PROOF_NAME
+from backup.domain.row_choice import means
+from backup.domain.rows import ChosenTable, Relation, RowsChoice
+from backup.ports import PartSource
+from backup.postgres.clients import Client
+from backup.postgres.prover import ProofOptions, Prover
+from backup.postgres.rows.reading import RowsReading, read_rows
+from backup.postgres.rows.schema import partitions_of, read_schema
+from backup.postgres.snapshot import HeldSnapshot
+from backup.stream.readers import ByteReader, BytesReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsEngine:
+    """Saves the tables of a choice.
+
+    Attributes:
+        choice: which tables, and what of them.
+        filtered: a setting leaves parts of the database out.
+        without_rows: tables that are kept empty.
+        proof: how much is found out of the snapshot afterwards; None for nothing.
+    """
+
+    clients: tuple[Client, ...]
+    choice: RowsChoice
+    filtered: bool
+    environ: Mapping[str, str]
+    connect_timeout: int
+    lock_wait_timeout: int
+    without_rows: tuple[Exclusion, ...] = ()
+    proof: ProofOptions | None = None
+
+    def tool(self, database: Database) -> Tool:  # noqa: ARG002 -- any server will do
+        """What writes these backups: pgproof itself."""
+        from backup import __version__  # noqa: PLC0415 -- the package imports this module
+
+        return Tool(engine="rows", name="pgproof", version=__version__)
+
+    def parts(self, snapshot: HeldSnapshot) -> Generator[PartSource, None, None]:
+        """The rows, a part for each table, then the schema, and the proof where it is wanted."""
+        with self._reading(snapshot) as rows:
+            tables = [each for each in rows.chosen if not self._stays_empty(each.relation)]
+            kept = []
+            for number, table in enumerate(tables, start=1):
+                name = f"rows-{number:05d}.ndjson"
+                kept.append(_kept(table, name))
+                yield PartSource(name=name, role=Role.DATA, open=partial(rows.open_lines, table))
+            prover = Prover(snapshot, self._provable(rows, tables)) if self.proof else None
+            try:
+                if prover:
+                    prover.start()
+                yield PartSource(name=SCHEMA_NAME, role=Role.SCHEMA, open=partial(self._schema, rows, tuple(kept)))
+                if prover:
+                    yield PartSource(
+                        name=PROOF_NAME, role=Role.PROOF, open=prover.open, optional=True, proof=lambda: prover.proof
+                    )
+            finally:
+                if prover:
+                    prover.close()
+
+    @contextmanager
+    def _reading(self, snapshot: HeldSnapshot) -> Iterator[RowsReading]:
+        with read_rows(
+            snapshot.address,
+            self.choice,
+            clients=self.clients,
+            environ=self.environ,
+            connect_timeout=self.connect_timeout,
+            lock_wait_timeout=self.lock_wait_timeout,
+            within=snapshot.name,
+        ) as rows:
+            yield rows
+
+    @contextmanager
+    def _schema(self, rows: RowsReading, kept: tuple[KeptTable, ...]) -> Iterator[ByteReader]:
+        everything = not (self.choice.tables or self.choice.only)
+        yield BytesReader(read_schema(rows, kept, everything=everything).to_json())
+
+    def _stays_empty(self, relation: Relation) -> bool:
+        return any(means(each, relation) for each in self.without_rows)
+
+    def _provable(self, rows: RowsReading, tables: list[ChosenTable]) -> ProofOptions:
+        """The proof's options, so that it says nothing of what is not here, or not all of it."""
+        there = {oid: each.whole for each in tables for oid in partitions_of(rows, [each.relation.oid])}
+        excluded: dict[str, list[str]] = {}
+        cut: dict[str, list[str]] = {}
+        for relation in rows.catalogue.relations:
+            if relation.is_table and not there.get(relation.oid, False):
+                group = cut if relation.oid in there else excluded
+                group.setdefault(relation.schema, []).append(relation.name)
+        if self.proof is None:
+            raise AssertionError("asked only where a proof is wanted")
+        return replace(
+            self.proof,
+            excluded=(*self.proof.excluded, *(exactly(*each) for each in excluded.items())),
+            without_rows=(*self.proof.without_rows, *(exactly(*each) for each in cut.items())),
+        )
+
+
+def _kept(table: ChosenTable, part: str) -> KeptTable:
+    relation = table.relation
+    return KeptTable(
+        schema=relation.schema,
+        name=relation.name,
+        quoted=relation.quoted,
+        part=part,
+        columns=tuple(each.name for each in table.columns),
+        as_text=tuple(each.name for each in table.columns if not each.exact),
+        whole=table.whole,
+    )

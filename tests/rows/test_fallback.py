@@ -1,0 +1,147 @@
+"""Where pg_dump cannot do it, the rows are saved without it: a degraded backup, which is no complete one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.postgres import NewRole, Server
+from tests.rows.conftest import Shop
+from tests.rows.test_engine import Kept, kept_on
+from tests.support.command import Command, Finished
+from tests.support.receiver import receiving
+
+BROKEN = "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n{end}\n"
+
+
+@pytest.fixture
+def kept(shop: Shop) -> Kept:
+    kept = kept_on(shop)
+    run = kept.shop.run.changed(PGPROOF_NO_FALLBACK="0")
+    return Kept(Shop(shop.server, shop.name, run))
+
+
+def programs(server: Server, folder: Path, *, end: str) -> Path:
+    """The real programs, of which pg_dump ends in another way."""
+    folder.mkdir()
+    for name in ("pg_restore", "pg_dumpall", "psql", "postgres", "initdb", "pg_ctl"):
+        if (server.bin_dir / name).exists():
+            (folder / name).symlink_to(server.bin_dir / name)
+    dump = folder / "pg_dump"
+    dump.write_text(BROKEN.format(real=server.bin_dir / "pg_dump", end=end))
+    dump.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def breaking(kept: Kept, tmp_path: Path) -> Iterator[Command]:
+    """pgproof with a pg_dump that breaks off behind its first bytes."""
+    folder = programs(kept.shop.server, tmp_path / "programs", end="printf PGDMP; echo 'out of memory' >&2; exit 1")
+    yield kept.shop.run.changed(PGPROOF_PG_BIN=str(folder))
+
+
+def degraded(ended: Finished, why: str) -> None:
+    assert (ended.code, ended.error["code"], ended.error["retryable"]) == (13, "backup_degraded", False), ended
+    assert ended.result["status"] == "degraded"
+    assert ended.result["warnings"] == [f"degraded: {why}"]
+
+
+def test_a_pg_dump_that_breaks_off_is_stood_in_for(kept: Kept, breaking: Command) -> None:
+    degraded(breaking("backup", "--json"), "dump failed")
+    (made,) = kept.shop.run("list", "--json").result["backups"]
+    assert made["status"] == "degraded"
+    assert not list(kept.shop.run.home.glob("store/*/*/dump*")), "what pg_dump had written is gone"
+    into = f"{kept.shop.name}_again"
+    ended = kept.shop.run("restore", made["id"], "--into", into, "--json")
+    assert (ended.code, ended.result["proven"]) == (0, True), ended
+    assert kept.rows(into, "SELECT count(password_hash) FROM users") == [(5,)]
+
+
+def test_a_pg_dump_older_than_the_server_is_stood_in_for(kept: Kept, system_server: Server) -> None:
+    assert system_server.bin_dir != kept.shop.server.bin_dir
+    ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=None)
+    degraded(ended, "client missing")
+    assert "the server is PostgreSQL 18" in ended.stderr
+
+
+def test_a_table_that_the_role_may_not_read_is_named_and_the_others_are_saved(kept: Kept, new_role: NewRole) -> None:
+    role = new_role(kept.shop.server)
+    kept.shop.sql(f"GRANT SELECT ON users, profiles, transactions TO {role.name}")  # type: ignore[arg-type]
+    url = kept.shop.server.url(kept.shop.name, user=role.name, password=role.password)
+    ended = kept.shop.run("backup", "--json", PGPROOF_DATABASE_URL=url)
+    degraded(ended, "access denied")
+    assert "GRANT SELECT ON" in ended.stderr
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    told = kept.shop.run("restore", made, "--into", f"{kept.shop.name}_again", "--json").result
+    assert "tables that could not be read when it was made: wallets" in told["notes"]
+    assert kept.rows(f"{kept.shop.name}_again", "SELECT count(*) FROM transactions") == [(40,)]
+
+
+def test_no_fallback_fails_as_it_is(kept: Kept, breaking: Command) -> None:
+    for ended in (breaking("backup", "--no-fallback", "--json"), breaking("backup", "--json", PGPROOF_NO_FALLBACK="1")):
+        assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
+    assert not list(kept.shop.run.home.glob("store/*/*/manifest.json"))
+
+
+def test_a_database_that_does_not_answer_is_told_as_that(kept: Kept) -> None:
+    url = f"postgresql://{kept.shop.server.superuser}@127.0.0.1:1/{kept.shop.name}"
+    ended = kept.shop.run("backup", "--json", PGPROOF_DATABASE_URL=url)
+    assert (ended.code, ended.error["code"]) == (4, "database_unreachable"), ended
+
+
+def test_a_store_that_refuses_is_no_reason_for_it(kept: Kept) -> None:
+    ended = kept.shop.run.behind("prlimit", "--fsize=2000")("backup", "--json", "--compression", "none")
+    assert (ended.code, ended.error["code"]) == (6, "store_unreachable"), ended
+    assert "saved without it" not in ended.stderr
+
+
+def test_tables_that_were_rewritten_meanwhile_are_for_the_next_run(kept: Kept, tmp_path: Path) -> None:
+    server = kept.shop.server
+    truncating = f"{server.bin_dir}/psql -Xqc 'TRUNCATE wallets' '{server.url(kept.shop.name)}'; exec {server.bin_dir}/pg_dump \"$@\""
+    folder = programs(server, tmp_path / "programs", end=truncating)
+    ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
+    assert (ended.code, ended.error["code"], ended.error["retryable"]) == (5, "tables_rewritten", True), ended
+
+
+def test_it_is_not_meant_by_latest_and_nothing_is_pruned_after_it(kept: Kept, breaking: Command) -> None:
+    whole = kept.shop.run("backup", "--json").result["id"]
+    degraded(breaking("backup", "--json", "--retention", "keep-within=1h"), "dump failed")
+    assert kept.shop.run("show", "latest", "--json").result["id"] == whole
+    ended = breaking("backup", "--json", PGPROOF_RETENTION="keep-last=1,keep-within=1s")
+    degraded(ended, "dump failed")
+    assert len(kept.shop.run("list", "--json").result["backups"]) == 3
+    assert kept.shop.run("check", "--max-age", "1s").code == 16
+
+
+def test_whoever_listens_is_told_why(kept: Kept, breaking: Command) -> None:
+    with receiving() as receiver:
+        breaking("backup", PGPROOF_WEBHOOK_URL=receiver.url())
+        (message,) = receiver.messages
+    assert message.json["type"] == "backup.degraded"
+    assert message.json["data"]["backup"]["status"] == "degraded"
+    assert message.json["data"]["text"].endswith("only the rows and no dump: pg_dump failed with exit status 1")
+    assert any("out of memory" in line for line in message.json["data"]["log"])
+
+
+def test_where_the_rows_cannot_be_saved_either_the_dump_is_what_failed(kept: Kept, breaking: Command) -> None:
+    kept.shop.sql("CREATE TABLE a_slow (n int CHECK (n > 0))")
+    with kept.shop.connect() as connection, connection.transaction():
+        connection.execute("LOCK TABLE a_slow IN ACCESS EXCLUSIVE MODE")
+        ended = breaking("backup", "--json", "--lock-wait-timeout", "1")
+    assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
+    assert "out of memory" in str(ended.error["detail"])
+    assert "nor could the rows be saved" in ended.stderr
+
+
+def test_what_settings_leave_out_of_a_dump_is_left_out_too(kept: Kept, breaking: Command) -> None:
+    kept.shop.sql("CREATE SCHEMA cache; CREATE TABLE cache.pages AS SELECT 1 AS n")
+    options = ("--exclude-schema", "cache", "--exclude-table", "wallets", "--exclude-table-data", "profiles")
+    degraded(breaking("backup", "--json", *options), "dump failed")
+    made = kept.shop.run("list", "--json").result["backups"][0]
+    assert made["filtered"] is True
+    into = f"{kept.shop.name}_again"
+    assert kept.shop.run("restore", made["id"], "--into", into).code == 0
+    query = "SELECT to_regclass('cache.pages'), to_regclass('wallets'), (SELECT count(*) FROM profiles)"
+    assert kept.rows(into, query) == [(None, None, 0)]
