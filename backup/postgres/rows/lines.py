@@ -126,8 +126,8 @@ class Filling:
                 batches.write_next(copy)
             return cursor.rowcount
 
-    def _statement(self) -> sql.Composable:
-        """Lines from one number to another as rows; in their order, since a table of a moment is read from its start."""
+    def _statement(self) -> sql.Composed:
+        """Lines from one number to another as rows; in their order: a new table is read from its start."""
         found = [column for name in self.stream.columns if (column := self.stream.relation.column(name))]
         columns = [each for each in found if not each.generated]
         unpacked = self._unpacked(columns)
@@ -194,7 +194,7 @@ class _Batches:
         self._reader = reader
         self._held = b""
 
-    def write_next(self, copy: Copy[tuple[object, ...]]) -> None:
+    def write_next(self, copy: Copy) -> None:
         """The next one; nothing where all have been written."""
         written = 0
         while data := self._held or self._reader.read(READ_SIZE):

@@ -248,14 +248,16 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
             )
 
 
-def refusal(problems: Sequence[Problem]) -> AccessDenied | ConfigurationError:
+def refusal(
+    problems: Sequence[Problem], *, about: str = "with the choice of rows"
+) -> AccessDenied | ConfigurationError:
     """All problems as one failure."""
     kind = AccessDenied if all(each.denied for each in problems) else ConfigurationError
     hint = "\n".join(dict.fromkeys(each.hint for each in problems if each.hint)) or None
     if len(problems) == 1:
         return kind(problems[0].text, hint=hint)
     return kind(
-        f"{len(problems)} things are wrong with the choice of rows",
+        f"{len(problems)} things are wrong {about}",
         detail="\n".join(each.text for each in problems),
         hint=hint,
     )
