@@ -98,7 +98,8 @@ def test_identities_are_taken_as_they_come_and_generated_columns_are_the_servers
 
 def test_sequences_are_set_past_the_data_and_never_back(base: Base) -> None:
     base.sql("""CREATE SEQUENCE down INCREMENT -1 START -1; CREATE SEQUENCE odd INCREMENT 10 START 3;
-        CREATE SEQUENCE far; CREATE SEQUENCE small MAXVALUE 100; CREATE SEQUENCE fresh START 5; SELECT setval('far', 1000);
+        CREATE SEQUENCE far; SELECT setval('far', 1000);
+        CREATE SEQUENCE small MAXVALUE 100; CREATE SEQUENCE fresh START 5;
         CREATE TABLE t (id serial PRIMARY KEY, d int DEFAULT nextval('down'), o int DEFAULT nextval('odd'),
             f bigint DEFAULT nextval('far'), s numeric DEFAULT nextval('small'), n text DEFAULT 'x' || nextval('fresh'),
             w int DEFAULT nextval('fresh'))""")
