@@ -12,6 +12,7 @@ import pytest
 
 from tests.fixtures.postgres import Connection, NewDatabase, Server
 from tests.support.command import Command, Finished
+from tests.support.returning import Base
 
 _SHOP = """
 CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text, password_hash text, "API_Key" text);
@@ -84,3 +85,9 @@ def empty(pg18: Server, new_database: NewDatabase, tmp_path: Path) -> Shop:
 def shop(empty: Shop) -> Shop:
     empty.sql(_SHOP)
     return empty
+
+
+@pytest.fixture
+def base(pg18: Server, new_database: NewDatabase) -> Base:
+    name = new_database(pg18)
+    return Base(pg18, name, pg18.url(name))

@@ -57,23 +57,36 @@ class Arrival:
         found = self.connection.execute(filled).fetchone()
         return str(found[0]) if found and found[0] is not None else None
 
-    def load(self, rows: ByteReader) -> int:
-        """Put rows in COPY's text format into a temporary table; returns how many there are."""
-        columns = names(each.name for each in self.plan.columns)
+    def open(self, number: str | None = None) -> None:
+        """Make the temporary table in which rows arrive, `arrived`; with a column `number` of theirs, where it is said.
+
+        Checks and the like of the table are not on it.
+        """
+        more = sql.SQL(", NULL::bigint AS {}").format(sql.Identifier(number)) if number else NOTHING
         self._run(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA",
-            self._arrived,
-            columns,
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {}{} FROM {} WITH NO DATA",
+            self.arrived,
+            names(each.name for each in self.plan.columns),
+            more,
             self._table,
         )
-        copied = verbatim("COPY {} ({}) FROM STDIN (FORMAT text, ENCODING 'UTF8')").format(self._arrived, columns)
+
+    def load(self, rows: ByteReader) -> int:
+        """Put rows in COPY's text format into a temporary table; returns how many there are."""
+        self.open()
+        columns = names(each.name for each in self.plan.columns)
+        copied = verbatim("COPY {} ({}) FROM STDIN (FORMAT text, ENCODING 'UTF8')").format(self.arrived, columns)
         with self.connection.cursor() as cursor:
             with cursor.copy(copied) as copy:
                 while data := rows.read(READ_SIZE):
                     copy.write(data)
             count = cursor.rowcount
-        self._run("ANALYZE {}", self._arrived)
+        self.analyze()
         return count
+
+    def analyze(self) -> None:
+        """Let the server know how many have arrived."""
+        self._run("ANALYZE {}", self.arrived)
 
     def gone(self) -> tuple[int, int]:
         """How many rows there have not arrived, and how many there are."""
@@ -88,6 +101,12 @@ class Arrival:
 
     def merge(self) -> tuple[int, int]:
         """Insert what is new and update what differs; returns how many were inserted and updated."""
+        figures = self.compare()
+        self.write()
+        return figures
+
+    def compare(self) -> tuple[int, int]:
+        """Find what is new and what differs; returns how many will be inserted and updated."""
         plan = self.plan
         key = sql.Identifier("t", plan.key.columns[0])
         differs = sql.SQL("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record").format(
@@ -99,30 +118,64 @@ class Arrival:
             self._changed,
             key,
             sql.Identifier(_NEW),
-            self._arrived,
+            self.arrived,
             self._source,
             self._same_key,
             key,
             differs if plan.compared else sql.SQL("false"),
-        )
-        columns = names(each.name for each in plan.columns)
-        updates = sql.SQL(", ").join(
-            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(each.name)) for each in plan.compared
-        )
-        self._run(
-            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} ON CONFLICT ({}) DO {}",
-            self._table,
-            columns,
-            columns,
-            self._changed,
-            names(plan.key.columns),
-            sql.SQL("UPDATE SET {}").format(updates) if plan.compared else sql.SQL("NOTHING"),
         )
         query = verbatim("SELECT count(*) FILTER (WHERE {0}), count(*) FILTER (WHERE NOT {0}) FROM {1}").format(
             sql.Identifier(_NEW), self._changed
         )
         inserted, updated = one_row(self.connection, query.as_string(self.connection))
         return inserted, updated
+
+    def write(self, condition: sql.Composable = NOTHING) -> int:
+        """Write what was found to the table; returns how many rows that are. `condition`: begins with WHERE."""
+        plan = self.plan
+        columns = names(each.name for each in plan.columns)
+        updates = sql.SQL(", ").join(
+            sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(each.name)) for each in plan.compared
+        )
+        return self._run(
+            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}{} ON CONFLICT ({}) DO {}",
+            self._table,
+            columns,
+            columns,
+            self._changed,
+            condition,
+            names(plan.key.columns),
+            sql.SQL("UPDATE SET {}").format(updates) if plan.compared else sql.SQL("NOTHING"),
+        )
+
+    def close(self) -> None:
+        """Drop the temporary tables before the transaction does: what has arrived takes room."""
+        self._run("DROP TABLE IF EXISTS {}, {}", self.arrived, self._changed)
+
+    def twice(self, number: str, limit: int) -> list[tuple[list[int], tuple[str, ...]]]:
+        """Rows that have arrived with the same key: their numbers (of the column `number`), and the key as text."""
+        key = [sql.Identifier(each) for each in self.plan.key.columns]
+        query = verbatim(
+            "SELECT pg_catalog.array_agg({0} ORDER BY {0}), {1} FROM {2} GROUP BY {3} HAVING count(*) > 1 LIMIT {4}"
+        ).format(
+            sql.Identifier(number),
+            sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(each) for each in key),
+            self.arrived,
+            sql.SQL(", ").join(key),
+            sql.Literal(limit),
+        )
+        return [(numbers, values) for numbers, *rest in self.connection.execute(query) if (values := tuple(rest))]
+
+    def key_of(self, number: str, of: int) -> dict[str, object]:
+        """The key of the row that has arrived with this number, as text."""
+        key = self.plan.key.columns
+        query = verbatim("SELECT {} FROM {} WHERE {} = {}").format(
+            sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(sql.Identifier(each)) for each in key),
+            self.arrived,
+            sql.Identifier(number),
+            sql.Literal(of),
+        )
+        return dict(zip(key, one_row(self.connection, query.as_string(self.connection)), strict=True))
 
     @property
     def _table(self) -> sql.Identifier:
@@ -136,7 +189,8 @@ class Arrival:
         return (NOTHING if there and there.kind == "p" else sql.SQL("ONLY ")) + self._table
 
     @property
-    def _arrived(self) -> sql.Identifier:
+    def arrived(self) -> sql.Identifier:
+        """Where rows arrive."""
         return sql.Identifier("pg_temp", f"pgproof_{self.number}")
 
     @property
@@ -155,7 +209,7 @@ class Arrival:
 
     @property
     def _not_arrived(self) -> sql.Composable:
-        return sql.SQL("NOT EXISTS (SELECT FROM {} AS s WHERE {})").format(self._arrived, self._same_key)
+        return sql.SQL("NOT EXISTS (SELECT FROM {} AS s WHERE {})").format(self.arrived, self._same_key)
 
     def _run(self, form: str, *parts: sql.Composable) -> int:
         return self.connection.execute(verbatim(form).format(*parts)).rowcount

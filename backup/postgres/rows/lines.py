@@ -1,0 +1,283 @@
+"""Lines of JSON on their way into a table: a batch of them by COPY into a temporary table, from there by INSERT.
+
+Owns the form of that statement, and how the rows that do not fit are found: a batch that fails is tried in halves, each
+in a savepoint. Memory here and room on the server's disk stay those of a batch, at any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+
+import psycopg
+from psycopg import Copy, sql
+
+from backup.domain.rows import Column, Relation
+from backup.errors import RestoreFailed
+from backup.postgres.connection import Connection, is_lost
+from backup.postgres.rows.query import NOTHING, names, verbatim
+from backup.postgres.snapshot import one_row
+from backup.stream.readers import READ_SIZE, ByteReader
+
+BATCH = 16 << 20
+"""Bytes of a batch at least, up to the next line end: so many that the statements do not count, and few enough to be
+tried again in halves (a guess)."""
+
+TOLD = 10
+"""Rows that do not fit and are named; whoever has more has seen enough."""
+
+NUMBER = "pgproof_number"
+"""A column with the place of a row among its lines."""
+
+_LINES = sql.Identifier("pg_temp", "pgproof_lines")
+_COPY = verbatim(
+    "COPY {} (line) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', FORCE_NOT_NULL (line), ENCODING 'UTF8')"
+)
+"""CSV whose quote and delimiter no JSON has unescaped: the lines are the JSON itself."""
+
+_NOT_OF_ROWS = ("08", "25", "28", "40", "42", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE that say nothing of a row: lines and locks, rights and names, a server without room."""
+
+_WITH_WHOLE_ROW = ("23502", "23514")
+"""Errors whose detail is all of a row: not null and check. It may hold what nobody should see."""
+
+_JSON_TYPES = """
+WITH RECURSIVE base (oid, at) AS (
+    SELECT oid, oid FROM unnest(%(oids)s::oid[]) AS one (oid)
+    UNION ALL SELECT base.oid, t.typbasetype FROM base JOIN pg_catalog.pg_type t ON t.oid = base.at
+    WHERE t.typtype = 'd')
+SELECT oid::int8 FROM base WHERE at IN ('pg_catalog.json'::regtype, 'pg_catalog.jsonb'::regtype)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowStream:
+    """Rows that come back into a table.
+
+    Attributes:
+        relation: the table as it is in the database that they come into.
+        columns: names in the lines: every line has exactly these keys.
+        as_text: those of them whose values are strings with PostgreSQL's text form; the others are JSON as row_to_json
+            writes it.
+        open: start to read them: each row one JSON object on a line of its own, which ends with a line feed.
+        first: the number of the first of them, where others of the same table came before.
+    """
+
+    relation: Relation
+    columns: tuple[str, ...]
+    as_text: frozenset[str] = frozenset()
+    open: Callable[[], AbstractContextManager[ByteReader]]
+    first: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """The way of a stream into a table, in the caller's transaction.
+
+    Attributes:
+        into: the table that is written to, of the form of the stream's own.
+        numbered: it has a column NUMBER too.
+    """
+
+    connection: Connection
+    stream: RowStream
+    into: sql.Composable
+    numbered: bool = False
+
+    def run(self) -> tuple[int, int]:
+        """Bring all of it; returns how many lines there were, and how many rows were written.
+
+        Raises:
+            RestoreFailed: rows do not fit; names up to TOLD of them.
+            psycopg.Error: what is no fault of rows.
+            PgproofError: what the stream's reader raises.
+        """
+        connection = self.connection
+        connection.execute(
+            verbatim(
+                "CREATE TEMPORARY TABLE pgproof_lines (number bigint GENERATED ALWAYS AS IDENTITY (START WITH {}),"
+                " line text) ON COMMIT DROP"
+            ).format(sql.Literal(self.stream.first))
+        )
+        # as they are: they live for a moment
+        connection.execute(verbatim("ALTER TABLE {} ALTER COLUMN line SET STORAGE EXTERNAL").format(_LINES))
+        statement = self._statement()
+        read = written = 0
+        with self.stream.open() as reader:
+            batches = _Batches(reader)
+            while count := self._load(batches):
+                first = self.stream.first + read
+                read += count
+                written += write_rows(
+                    connection,
+                    (first, first + count - 1),
+                    lambda start, end: connection.execute(statement, {"start": start, "end": end}).rowcount,
+                    self._named,
+                    table=self.stream.relation.label,
+                )
+                connection.execute(verbatim("TRUNCATE {}").format(_LINES))
+        connection.execute(verbatim("DROP TABLE {}").format(_LINES))
+        return read, written
+
+    def _load(self, batches: _Batches) -> int:
+        with self.connection.cursor() as cursor:
+            with cursor.copy(_COPY.format(_LINES)) as copy:
+                batches.write_next(copy)
+            return cursor.rowcount
+
+    def _statement(self) -> sql.Composed:
+        """Lines from one number to another as rows; in their order: a new table is read from its start."""
+        found = [column for name in self.stream.columns if (column := self.stream.relation.column(name))]
+        columns = [each for each in found if not each.generated]
+        unpacked = self._unpacked(columns)
+        shape = [
+            verbatim("{} {}").format(
+                sql.Identifier(each.name), verbatim("pg_catalog.text" if each.name in unpacked else each.type)
+            )
+            for each in columns
+        ]
+        values: list[sql.Composable] = [
+            sql.Identifier("r", each.name) + (verbatim(f"::{each.type}") if each.name in unpacked else NOTHING)
+            for each in columns
+        ]
+        wanted = [each.name for each in columns]
+        if self.numbered:
+            wanted.append(NUMBER)
+            values.append(sql.Identifier("l", "number"))
+        comma = sql.SQL(", ")
+        return verbatim("INSERT INTO {}{} SELECT {} FROM {} AS l{} WHERE l.number BETWEEN {} AND {}").format(
+            self.into,
+            sql.SQL(" ({}) OVERRIDING SYSTEM VALUE").format(names(wanted)) if wanted else NOTHING,
+            comma.join(values),
+            _LINES,
+            verbatim(", LATERAL pg_catalog.json_to_record(l.line::pg_catalog.json) AS r ({})").format(comma.join(shape))
+            if shape
+            else NOTHING,
+            sql.SQL("{}::bigint").format(sql.Placeholder("start")),
+            sql.SQL("{}::bigint").format(sql.Placeholder("end")),
+        )
+
+    def _unpacked(self, columns: Sequence[Column]) -> set[str]:
+        """Columns of json and the like whose values are texts of JSON: a string would be taken for a JSON string.
+
+        Of every other type the server itself reads a string by the type's own text form, arrays and rows too.
+        """
+        texts = [each for each in columns if each.name in self.stream.as_text]
+        found = self.connection.execute(_JSON_TYPES, {"oids": [each.type_oid for each in texts]})
+        oids = {oid for (oid,) in found}
+        return {each.name for each in texts if each.type_oid in oids}
+
+    def _named(self, number: int) -> str:
+        """A row as people find it: by its number, and by its key as far as that can be read."""
+        relation = self.stream.relation
+        key = [each for each in (relation.key.columns if relation.key else ()) if each in self.stream.columns]
+        values = sql.SQL(", ").join(
+            sql.SQL("pg_catalog.json_extract_path_text(line::pg_catalog.json, {})").format(sql.Literal(each))
+            for each in key
+        )
+        query = verbatim("SELECT {} FROM {} WHERE number = {}").format(values, _LINES, sql.Literal(number))
+        try:
+            with self.connection.transaction():
+                found = one_row(self.connection, query.as_string(self.connection)) if key else ()
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            found = ()
+        return told_row(number, dict(zip(key, found, strict=False)))
+
+
+class _Batches:
+    """Cuts what is read at line ends, into batches of BATCH bytes or a little more."""
+
+    def __init__(self, reader: ByteReader) -> None:
+        self._reader = reader
+        self._held = b""
+
+    def write_next(self, copy: Copy) -> None:
+        """The next one; nothing where all have been written."""
+        written = 0
+        while data := self._held or self._reader.read(READ_SIZE):
+            self._held = b""
+            if written + len(data) >= BATCH:
+                end = data.find(b"\n", max(0, BATCH - written - 1))
+                if end >= 0:
+                    copy.write(data[: end + 1])
+                    self._held = data[end + 1 :]
+                    return
+            copy.write(data)
+            written += len(data)
+
+
+def told_row(number: int, key: dict[str, object]) -> str:
+    """A row by its number and its key."""
+    said = ", ".join(f"{name} {value}" for name, value in key.items() if value is not None)
+    return f"row {number} ({said})" if said else f"row {number}"
+
+
+def write_rows(
+    connection: Connection,
+    rows: tuple[int, int],
+    write: Callable[[int, int], int],
+    named: Callable[[int], str],
+    *,
+    table: str,
+) -> int:
+    """Write rows, from one number to another with both; returns how many were.
+
+    Args:
+        connection: in a transaction.
+        rows: the numbers.
+        write: writes those from a number to a number.
+        named: tells one to people.
+        table: how it is called.
+
+    Raises:
+        RestoreFailed: some do not fit; names up to TOLD of them.
+        psycopg.Error: what is no fault of rows.
+    """
+    try:
+        with connection.transaction():
+            return write(*rows)
+    except psycopg.Error as error:
+        if not _is_of_rows(error):
+            raise
+        whole = error
+    misfits = list(islice(_misfits(connection, rows, whole, write), TOLD))
+    if not misfits:  # each half fits alone
+        raise whole
+    count = f"{TOLD} rows or more do" if len(misfits) == TOLD else "a row does" if len(misfits) == 1 else ""
+    known = any(isinstance(error, psycopg.errors.UniqueViolation) for _, error in misfits)
+    raise RestoreFailed(
+        f"{table}: {count or f'{len(misfits)} rows do'} not fit",
+        detail="\n".join(f"{named(number)}: {_said(error)}" for number, error in misfits),
+        hint="nothing was changed" + ("; with --upsert rows that are there already are updated" if known else ""),
+    ) from whole
+
+
+def _misfits(
+    connection: Connection, rows: tuple[int, int], error: psycopg.Error, write: Callable[[int, int], int]
+) -> Iterator[tuple[int, psycopg.Error]]:
+    """Of rows that could not be written those that are to blame; those that are not are written on the way."""
+    first, last = rows
+    if first == last:
+        yield first, error
+        return
+    middle = (first + last) // 2
+    for half in ((first, middle), (middle + 1, last)):
+        try:
+            with connection.transaction():
+                write(*half)
+        except psycopg.Error as failed:
+            if not _is_of_rows(failed):
+                raise
+            yield from _misfits(connection, half, failed, write)
+
+
+def _is_of_rows(error: psycopg.Error) -> bool:
+    return not is_lost(error) and not (error.sqlstate or "").startswith(_NOT_OF_ROWS)
+
+
+def _said(error: psycopg.Error) -> str:
+    detail = error.diag.message_detail if error.sqlstate not in _WITH_WHOLE_ROW else None
+    return " ".join(filter(None, (error.diag.message_primary or str(error), f"({detail})" if detail else None)))
