@@ -23,7 +23,9 @@ from backup.logs import redact
 from backup.workflow.back_up import BackUpChoice, Fallback, back_up, summary
 from backup.workflow.copies import Copies
 
-_UNTIL_THEN = "functions, views, triggers, policies and grants are not in it; until there is a dump again nothing is pruned"
+_UNTIL_THEN = (
+    "functions, views, triggers, policies and grants are not in it; until there is a dump again nothing is pruned"
+)
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 

@@ -18,31 +18,30 @@ from backup import __version__
 from backup.domain.counts import RowCounts, count_rows
 from backup.domain.guard import Tolerance
 from backup.domain.ids import BackupId
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Purpose, Role, Status, Tool, Volume
-from backup.domain.marks import FAILED, HOLD, Mark
+from backup.domain.manifest import Manifest, Part, Purpose, Role, Status, Tool
+from backup.domain.marks import FAILED, Mark
 from backup.domain.proof import Proof
 from backup.errors import (
     AccessDenied,
     ClientMissing,
-    ConfigurationError,
     DumpFailed,
     Interrupted,
     LockHeld,
-    PartUnavailable,
     PgproofError,
     TablesRewritten,
 )
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
-from backup.stream.readers import ByteReader, BytesReader
-from backup.stream.volumes import Encoding, Progress, no_progress, write_part
+from backup.stream.readers import ByteReader
+from backup.stream.volumes import Encoding, Progress, no_progress
 from backup.workflow.claim import claimed_id
 from backup.workflow.copies import Copies, Copy
 from backup.workflow.doctor import preflight
 from backup.workflow.guard import weigh
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
+from backup.workflow.upload import Upload
 
 _POLL = 5.0
 """Seconds between two looks whether another run has ended."""
@@ -192,7 +191,7 @@ class _Run(Generic[SnapshotT]):
             claimed_id(self.copies, choice.target, self.id) as self.id,
         ):
             tool = self._tool(snapshot)
-            upload = _Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress)
+            upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress)
             try:
                 parts, proof = self._carry_all(upload, snapshot, seconds, warnings)
                 step = time.monotonic()
@@ -268,7 +267,7 @@ class _Run(Generic[SnapshotT]):
         return tool
 
     def _carry_all(
-        self, upload: _Upload, snapshot: SnapshotT, seconds: dict[str, float], warnings: list[str]
+        self, upload: Upload, snapshot: SnapshotT, seconds: dict[str, float], warnings: list[str]
     ) -> tuple[tuple[Part, ...], Proof | None]:
         """Write every part of the engine; the parts, and what was found out of the snapshot."""
         parts: list[Part] = []
@@ -312,57 +311,6 @@ class _Watched:
         except PgproofError as error:
             self._run.of_database = error
             raise
-
-
-class _Upload:
-    """The parts of one run on their way into the stores."""
-
-    def __init__(self, copies: Copies, prefix: str, encoding: Encoding, progress: Progress) -> None:
-        self._copies = copies
-        self._prefix = prefix
-        self._encoding = encoding
-        self._progress = progress
-
-    def carry(self, source: PartSource, warnings: list[str]) -> Part | None:
-        """Write one part; an optional one that its source cannot give becomes a warning and None."""
-        try:
-            with source.open() as reader:
-                written = write_part(
-                    source.name, reader, put=self._put, encoding=self._encoding, progress=self._progress
-                )
-        except PartUnavailable as error:
-            if not source.optional:
-                raise
-            self._copies.take_back(self._prefix + source.name)
-            warnings.append(f"no {source.role.value}: {error.message}")
-            log.warning("left out", part=source.role.value, reason=error.message, detail=error.detail)
-            return None
-        return Part(
-            name=source.name,
-            role=source.role,
-            volumes=tuple(Volume(name=v.name, bytes=v.bytes, sha256=v.sha256) for v in written.volumes),
-            raw_bytes=written.raw_bytes,
-            compression="zstd" if self._encoding.compression == "zstd" else "none",
-            encryption="age" if self._encoding.recipients else None,
-        )
-
-    def commit(self, manifest: Manifest) -> None:
-        """Write the manifest: from here on the backup exists. It is never overwritten.
-
-        Raises:
-            IntegrityFailed: there is one already, another run took the same id.
-            ConfigurationError: there are more volumes than a manifest can hold.
-        """
-        data = manifest.to_json()
-        if len(data) > MANIFEST_LIMIT:
-            raise ConfigurationError("the backup has too many volumes", hint="set a larger PGPROOF_VOLUME_SIZE")
-        if manifest.purpose == "safety":
-            hold = Mark(time=manifest.finished, text="taken before a restore overwrote it", host=host())
-            self._put(HOLD, BytesReader(hold.to_json()))
-        self._copies.each(lambda copy: copy.commit(self._prefix + MANIFEST_NAME, data))
-
-    def _put(self, name: str, data: ByteReader) -> int:
-        return self._copies.put(self._prefix + name, data)
 
 
 def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetime) -> None:

@@ -1,9 +1,8 @@
-"""Backups of the rows engine: chosen tables in one snapshot, and back into a database that is made of the kept schema."""
+"""Backups of the rows engine: chosen tables in one snapshot, and back into a database made of the kept schema."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
@@ -64,12 +63,12 @@ def bare(empty: Shop) -> Kept:
 
 
 @pytest.fixture(params=["pg18", "system_server"])
-def sink(request: pytest.FixtureRequest, new_database: NewDatabase, tmp_path: Path) -> Iterator[Kept]:
+def sink(request: pytest.FixtureRequest, new_database: NewDatabase, tmp_path: Path) -> Kept:
     server: Server = request.getfixturevalue(request.param)
     kept = kept_on(shop_on(server, new_database(server), tmp_path))
     with kept.shop.connect() as connection:
         load_sink(connection, ("types",))
-    yield kept
+    return kept
 
 
 def test_all_tables_come_back_with_keys_and_sequences(kept: Kept) -> None:
@@ -78,7 +77,7 @@ def test_all_tables_come_back_with_keys_and_sequences(kept: Kept) -> None:
     again = kept.restored()
     for table in ("users", "profiles", "transactions", "wallets"):
         query = f"SELECT * FROM {table} ORDER BY 1"
-        assert kept.rows(again, query) == kept.rows(kept.shop.name, query)  # type: ignore[arg-type]
+        assert kept.rows(again, query) == kept.rows(kept.shop.name, query)
     keys = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype IN ('p', 'f', 'u') ORDER BY 1"
     assert kept.rows(again, keys) == kept.rows(kept.shop.name, keys)
     assert kept.rows(again, "INSERT INTO users (id, email) VALUES (6, 'x') RETURNING number") == [(6,)]
@@ -103,7 +102,8 @@ def test_values_that_json_would_lose_come_back(bare: Kept) -> None:
         """
         CREATE TYPE pair AS (a int[], b jsonb);
         CREATE DOMAIN code AS char(5);
-        CREATE TABLE t (id int PRIMARY KEY, j json, jb jsonb, bounds int[], many pair[], c code, n numeric, f float8, a int[]);
+        CREATE TABLE t (
+            id int PRIMARY KEY, j json, jb jsonb, bounds int[], many pair[], c code, n numeric, f float8, a int[]);
         INSERT INTO t VALUES
             (1, 'null', 'null', '[5:6]={1,2}', ARRAY[ROW('[0:0]={7}', 'null')::pair, NULL], 'ab', 'NaN', '-0', '{}'),
             (2, NULL, NULL, NULL, NULL, NULL, '-Infinity', 'Infinity', '{NULL,1}'),
@@ -135,7 +135,8 @@ def test_tables_of_every_shape_come_back(bare: Kept) -> None:
         CREATE INDEX parts_n ON parts (n);
         CREATE TABLE mother (a int); CREATE TABLE child (b int) INHERITS (mother);
         INSERT INTO mother VALUES (1); INSERT INTO child VALUES (2, 3);
-        CREATE TABLE left_of (id int PRIMARY KEY, other int); CREATE TABLE right_of (id int PRIMARY KEY, other int REFERENCES left_of);
+        CREATE TABLE left_of (id int PRIMARY KEY, other int);
+        CREATE TABLE right_of (id int PRIMARY KEY, other int REFERENCES left_of);
         INSERT INTO left_of VALUES (1, 1); INSERT INTO right_of VALUES (1, 1);
         ALTER TABLE left_of ADD FOREIGN KEY (other) REFERENCES right_of;
         CREATE UNLOGGED TABLE nothing (); INSERT INTO nothing DEFAULT VALUES;
@@ -149,8 +150,8 @@ def test_tables_of_every_shape_come_back(bare: Kept) -> None:
         "SELECT tableoid::regclass::text, * FROM parts ORDER BY 2",
         "SELECT tableoid::regclass::text, * FROM mother ORDER BY 2",
         "SELECT count(*) FROM nothing",
-        "SELECT conrelid::regclass::text, contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype <> 'n'"
-        " AND conrelid <> 0 ORDER BY 1, 2, 3",
+        """SELECT conrelid::regclass::text, contype, pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE contype <> 'n' AND conrelid <> 0 ORDER BY 1, 2, 3""",
         "SELECT sequencename, last_value, increment_by, start_value FROM pg_sequences ORDER BY 1",
         "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'parts'::regclass ORDER BY 1",
     ]
@@ -193,7 +194,7 @@ def test_neither_manifest_nor_names_of_objects_tell_a_table(kept: Kept) -> None:
     manifest = json.dumps(kept.manifest())
     assert "users" not in manifest
     assert "wallets" not in manifest
-    assert not [path for path in kept.shop.run.home.glob("store/**/*users*")]
+    assert not list(kept.shop.run.home.glob("store/**/*users*"))
 
 
 def test_an_encrypted_one_comes_back_with_its_key(kept: Kept) -> None:
@@ -210,7 +211,14 @@ def test_an_encrypted_one_comes_back_with_its_key(kept: Kept) -> None:
 
 def test_it_is_verified_listed_shown_and_pruned_like_others(kept: Kept) -> None:
     kept.backup()
-    for words in (("verify", "latest"), ("list",), ("show", "latest"), ("drill", "latest"), ("prune",), ("diff", "latest")):
+    for words in (
+        ("verify", "latest"),
+        ("list",),
+        ("show", "latest"),
+        ("drill", "latest"),
+        ("prune",),
+        ("diff", "latest"),
+    ):
         ended = kept.shop.run(*words)
         assert ended.code == 0, (words, ended)
 
@@ -238,3 +246,33 @@ def test_without_psql_the_rows_come_all_the_same(kept: Kept, tmp_path: Path) -> 
     without = Kept(Shop(kept.shop.server, kept.shop.name, run))
     without.backup()
     assert kept.rows(without.restored(), "SELECT sum(amount) FROM transactions") == [(840,)]
+
+
+def test_rows_come_into_tables_that_are_there(kept: Kept) -> None:
+    kept.backup()
+    kept.shop.sql("DELETE FROM transactions; UPDATE wallets SET balance = 0; DELETE FROM profiles WHERE id > 3")
+    confirmed = ("--in-place", "--confirm", kept.shop.name, "--no-safety-backup", "--json")
+    ended = kept.shop.run("restore", "latest", *confirmed)
+    assert (ended.code, "--upsert" in str(ended.error["hint"])) == (8, True), ended
+    assert kept.rows(kept.shop.name, "SELECT count(*) FROM transactions") == [(0,)], "nothing is half done"
+    ended = kept.shop.run("restore", "latest", "--upsert", *confirmed)
+    assert ended.code == 0, ended
+    figures = {each["table"]: (each["inserted"], each["updated"], each["unchanged"]) for each in ended.result["tables"]}
+    assert figures == {"users": (0, 0, 5), "profiles": (4, 0, 3), "transactions": (40, 0, 0), "wallets": (0, 5, 0)}
+    query = "SELECT sum(amount), (SELECT sum(balance) FROM wallets) FROM transactions"
+    assert kept.rows(kept.shop.name, query) == [(840, pytest.approx(15000.00000005))]
+
+
+def test_before_rows_come_into_tables_a_safety_backup_is_made(kept: Kept) -> None:
+    kept.backup()
+    ended = kept.shop.run("restore", "latest", "--in-place", "--upsert", "--confirm", kept.shop.name, "--json")
+    assert ended.code == 0, ended
+    safety = [each for each in kept.shop.run("list", "--json").result["backups"] if each["purpose"] == "safety"]
+    assert [each["tool"]["engine"] for each in safety] == ["pgdump"]
+
+
+def test_how_rows_come_says_nothing_of_a_dump(kept: Kept) -> None:
+    assert kept.shop.run("backup").code == 0
+    for option in ("--upsert", "--disable-triggers"):
+        ended = kept.shop.run("restore", "latest", "--in-place", "--confirm", kept.shop.name, option, "--json")
+        assert (ended.code, option in ended.error["message"]) == (2, True), ended

@@ -13,8 +13,6 @@ import psutil
 import pytest
 from psycopg import sql
 
-from backup.errors import ConfigurationError
-from backup.postgres.clients import Client, find_psql
 from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.rows.conftest import Shop, shop_on
 from tests.support.command import wait_until
@@ -335,12 +333,6 @@ def test_no_password_is_on_any_command_line(shop: Shop) -> None:
         words = [word for process in running.processes() for word in process.cmdline()]
         assert shop.server.password not in " ".join(words)
         assert running.finish().code == 0
-
-
-def test_without_psql_it_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no psql") as caught:
-        find_psql([Client(18, 1, tmp_path)], server=18)
-    assert "PGPROOF_PG_BIN" in str(caught.value.hint)
 
 
 def test_a_document_on_stdout_and_a_result_on_stdout_exclude_each_other(shop: Shop) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.rows.test_engine import Kept, kept_on
 from tests.support.command import Command, Finished
 from tests.support.receiver import receiving
 
-BROKEN = "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n{end}\n"
+BROKEN = '#!/bin/sh\n[ "$1" = --version ] && exec {real} --version\n{end}\n'
 
 
 @pytest.fixture
@@ -36,10 +35,10 @@ def programs(server: Server, folder: Path, *, end: str) -> Path:
 
 
 @pytest.fixture
-def breaking(kept: Kept, tmp_path: Path) -> Iterator[Command]:
+def breaking(kept: Kept, tmp_path: Path) -> Command:
     """pgproof with a pg_dump that breaks off behind its first bytes."""
     folder = programs(kept.shop.server, tmp_path / "programs", end="printf PGDMP; echo 'out of memory' >&2; exit 1")
-    yield kept.shop.run.changed(PGPROOF_PG_BIN=str(folder))
+    return kept.shop.run.changed(PGPROOF_PG_BIN=str(folder))
 
 
 def degraded(ended: Finished, why: str) -> None:
@@ -68,7 +67,7 @@ def test_a_pg_dump_older_than_the_server_is_stood_in_for(kept: Kept, system_serv
 
 def test_a_table_that_the_role_may_not_read_is_named_and_the_others_are_saved(kept: Kept, new_role: NewRole) -> None:
     role = new_role(kept.shop.server)
-    kept.shop.sql(f"GRANT SELECT ON users, profiles, transactions TO {role.name}")  # type: ignore[arg-type]
+    kept.shop.sql(f"GRANT SELECT ON users, profiles, transactions TO {role.name}")
     url = kept.shop.server.url(kept.shop.name, user=role.name, password=role.password)
     ended = kept.shop.run("backup", "--json", PGPROOF_DATABASE_URL=url)
     degraded(ended, "access denied")
@@ -99,7 +98,10 @@ def test_a_store_that_refuses_is_no_reason_for_it(kept: Kept) -> None:
 
 def test_tables_that_were_rewritten_meanwhile_are_for_the_next_run(kept: Kept, tmp_path: Path) -> None:
     server = kept.shop.server
-    truncating = f"{server.bin_dir}/psql -Xqc 'TRUNCATE wallets' '{server.url(kept.shop.name)}'; exec {server.bin_dir}/pg_dump \"$@\""
+    programs_of = server.bin_dir
+    truncating = (
+        f"{programs_of}/psql -Xqc 'TRUNCATE wallets' '{server.url(kept.shop.name)}'; exec {programs_of}/pg_dump \"$@\""
+    )
     folder = programs(server, tmp_path / "programs", end=truncating)
     ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
     assert (ended.code, ended.error["code"], ended.error["retryable"]) == (5, "tables_rewritten", True), ended
@@ -115,7 +117,7 @@ def test_it_is_not_meant_by_latest_and_nothing_is_pruned_after_it(kept: Kept, br
     assert kept.shop.run("check", "--max-age", "1s").code == 16
 
 
-def test_whoever_listens_is_told_why(kept: Kept, breaking: Command) -> None:
+def test_whoever_listens_is_told_why(breaking: Command) -> None:
     with receiving() as receiver:
         breaking("backup", PGPROOF_WEBHOOK_URL=receiver.url())
         (message,) = receiver.messages

@@ -1,8 +1,7 @@
-"""Chosen rows of one database, all in one snapshot: checked as a whole, then streamed by psql.
+"""Chosen rows of one database, all in one snapshot: checked as a whole, then streamed.
 
-Owns the snapshot and psql's command lines. psql, because it hands on blocks where psycopg makes an object of each row;
-where there is none, psycopg reads all the same.
-Everything runs in read-only transactions, the user's conditions too.
+Owns the snapshot, and that no table is short in it. Everything runs in read-only transactions, the user's
+conditions too.
 """
 
 from __future__ import annotations
@@ -27,13 +26,12 @@ from backup.ports import RowsTable
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, find_psql
 from backup.postgres.connection import Connection, connect, is_lost, translate
-from backup.postgres.dump import WholeOutput
 from backup.postgres.queries import read_query
 from backup.postgres.rows.catalogue import read_catalogue, search_path
+from backup.postgres.rows.copying import Copying
 from backup.postgres.rows.query import json_query, line_query
 from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
-from backup.stream.child import Child
 from backup.stream.readers import ByteReader
 
 AS_WRITTEN = {
@@ -77,10 +75,7 @@ class RowsReading:
     connection: Connection = field(repr=False)
     address: Address
     snapshot: str
-    encoding: str
-    psql: str | None
-    environ: Mapping[str, str] = field(repr=False)
-    connect_timeout: int
+    copying: Copying
     lock_wait_timeout: int
 
     @property
@@ -132,60 +127,8 @@ class RowsReading:
             f"SET TRANSACTION SNAPSHOT '{self.snapshot}'",
             f"COPY ({query.as_string(self.connection)}) TO STDOUT{form}",
         )
-        with self._by_psql(commands) if self.psql else self._by_connection(commands) as reader:
+        with self.copying.run(commands) as reader:
             yield _Unrewritten(reader, self, table)
-
-    @contextmanager
-    def _by_psql(self, commands: Sequence[str]) -> Iterator[ByteReader]:
-        argv = [
-            str(self.psql),
-            "--no-psqlrc",
-            "--no-password",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            *(f"--command={each}" for each in commands),
-            f"--dbname={self.address.argument()}",
-        ]
-        env = self.address.environment(self.environ) | {"PGCLIENTENCODING": self.encoding}
-        try:
-            child = Child(argv, env=env, stdout=True)
-        except OSError as error:
-            raise DumpFailed(f"{argv[0]} cannot be started", detail=error.strerror) from error
-        with child:
-            yield WholeOutput(child)
-
-    @contextmanager
-    def _by_connection(self, commands: Sequence[str]) -> Iterator[ByteReader]:
-        *before, copying = (each.encode() for each in commands)
-        with connect(self.address, connect_timeout=self.connect_timeout) as connection:
-            try:
-                for each in before:
-                    connection.execute(each)
-                with connection.cursor() as cursor, cursor.copy(copying) as copy:
-                    yield _Copied(copy)
-            except psycopg.Error as error:
-                if is_lost(error) or isinstance(error, sql_errors.InsufficientPrivilege):
-                    raise translate(error, self.address) from error
-                raise DumpFailed("the rows could not be read", detail=str(error).strip()) from error
-
-
-class _Copied:
-    """What COPY gives, in larger pieces than rows."""
-
-    def __init__(self, copy: psycopg.Copy) -> None:
-        self._rows = iter(copy)
-        self._held = bytearray()
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes. Raises psycopg.Error."""
-        while len(self._held) < size:
-            row = next(self._rows, None)
-            if row is None:
-                break
-            self._held += row
-        piece = bytes(self._held[:size])
-        del self._held[:size]
-        return piece
 
 
 class _Unrewritten:
@@ -253,6 +196,7 @@ def read_rows(
         if problems:
             raise refusal(problems)
         _tell(selection)
+        pinned = pin(address, connection, connect_timeout=connect_timeout)
         yield RowsReading(
             moment=moment.astimezone(UTC),
             database=read_database(connection),
@@ -262,12 +206,15 @@ def read_rows(
             chosen=selection.tables,
             unreadable=selection.unreadable,
             connection=connection,
-            address=pin(address, connection, connect_timeout=connect_timeout),
+            address=pinned,
             snapshot=name,
-            encoding=connection.info.parameter_status("client_encoding") or "UTF8",
-            psql=find_psql(clients, server=connection.info.server_version // 10000),
-            environ=environ,
-            connect_timeout=connect_timeout,
+            copying=Copying(
+                address=pinned,
+                encoding=connection.info.parameter_status("client_encoding") or "UTF8",
+                psql=find_psql(clients, server=connection.info.server_version // 10000),
+                environ=environ,
+                connect_timeout=connect_timeout,
+            ),
             lock_wait_timeout=lock_wait_timeout,
         )
 

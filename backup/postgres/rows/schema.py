@@ -74,7 +74,7 @@ def _types(rows: RowsReading) -> list[Statement]:
 
 
 def _positions(rows: RowsReading, sequences: set[str]) -> tuple[KeptPosition, ...]:
-    with connect(rows.address, connect_timeout=rows.connect_timeout) as connection:
+    with connect(rows.address, connect_timeout=rows.copying.connect_timeout) as connection:
         settle(connection)
         standings = read_standings(connection)
     for fact, why in standings.unread.items():
