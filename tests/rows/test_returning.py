@@ -4,7 +4,7 @@ import pytest
 
 from backup.errors import ConfigurationError, RestoreFailed
 from backup.postgres.rows import lines as lines_module
-from tests.support.returning import Base, numbered
+from tests.support.returning import Base, Row, numbered
 
 
 def test_rows_are_inserted_beside_those_that_are_there(base: Base) -> None:
@@ -110,7 +110,7 @@ def test_rows_that_do_not_fit_are_named(base: Base, column: str, bad: object, sa
         CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other SELECT generate_series(1, 5);
         CREATE TABLE t (id int PRIMARY KEY, {column})""")
     good = {"date": "2026-01-01", "int[]": [1], "inet": "::1", "mood": "glad"}.get(column.partition(" ")[2])
-    rows = [{"id": n, "x": good or (n if n < 1000 and "other" not in column else 1)} for n in range(10, 200)]
+    rows: list[Row] = [{"id": n, "x": good or (n if n < 1000 and "other" not in column else 1)} for n in range(10, 200)]
     if "UNIQUE" in column:
         base.sql("INSERT INTO t VALUES (1, 1)")
     for place in (50, 51, 150):
