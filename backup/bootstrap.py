@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backup.postgres.prover import ProofOptions
     from backup.postgres.restore_job import RestoreOptions
     from backup.postgres.restorer import PostgresRestorer
+    from backup.postgres.rows.documents import RowsReturn
     from backup.postgres.rows.engine import RowsEngine
     from backup.postgres.rows.reading import RowsReading
     from backup.postgres.rows.sync import RowsSync
@@ -246,6 +247,17 @@ def make_sync(settings: Settings) -> RowsSync:
         connect_timeout=settings.database.connect_timeout,
         lock_wait_timeout=settings.dump.lock_wait_timeout,
         overlap=settings.sync.overlap,
+    )
+
+
+def make_rows_return(settings: Settings, *, address: str | None = None) -> RowsReturn:
+    """The way of a document's rows into the configured database, or into the one at `address`."""
+    from backup.postgres.rows.documents import RowsReturn
+
+    return RowsReturn(
+        address=_told_direct(make_address(settings, override=address)),
+        connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
 
 

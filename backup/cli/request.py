@@ -33,6 +33,14 @@ class Wanted:
     no_owner: bool = False
     no_privileges: bool = False
     dry_run: bool = False
+    upsert: bool = False
+    disable_triggers: bool = False
+
+    @property
+    def of_rows(self) -> tuple[str, ...]:
+        """Keys that say how rows come back into tables that are there; of no use to a dump of pg_dump."""
+        said = {"upsert": self.upsert, "disable-triggers": self.disable_triggers}
+        return tuple(key for key, is_said in said.items() if is_said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,8 @@ def contradiction(wanted: Wanted) -> Contradiction | None:
     stray = "confirm" if wanted.confirm else "no-safety-backup" if wanted.no_safety_backup else None
     if stray and not (wanted.in_place or wanted.replace):
         return Contradiction(keys=(stray,), needed=("in-place", "replace"))
+    if wanted.of_rows and not wanted.in_place:
+        return Contradiction(keys=wanted.of_rows[:1], needed=("in-place",))
     return None
 
 
@@ -81,12 +91,24 @@ def read_request(folder: Path, *, now: datetime) -> Wanted:
         no_owner=flags["no-owner"],
         no_privileges=flags["no-privileges"],
         dry_run=flags["dry-run"],
+        upsert=flags["upsert"],
+        disable_triggers=flags["disable-triggers"],
     )
     _check(folder, wanted, until=until, now=now)
     return wanted
 
 
-_FLAGS = ("in-place", "replace", "disconnect", "no-safety-backup", "no-owner", "no-privileges", "dry-run")
+_FLAGS = (
+    "in-place",
+    "replace",
+    "disconnect",
+    "no-safety-backup",
+    "no-owner",
+    "no-privileges",
+    "dry-run",
+    "upsert",
+    "disable-triggers",
+)
 KEYS = ("backup", "into", "table", "confirm", "until", *_FLAGS)
 """What a request may say."""
 

@@ -11,18 +11,19 @@ import click
 
 from backup.bootstrap import make_keys, make_restorer, now
 from backup.cli.announcing import Announcement, announced
-from backup.cli.backup import require_enough, run_backup, told
 from backup.cli.options import Invocation, command
 from backup.cli.output import Fields, View, jsonable
+from backup.cli.overwriting import make_safe, refuse_unconfirmed
 from backup.cli.progress import progress
 from backup.cli.request import Wanted, read_request
+from backup.cli.restore_document import restore_document
 from backup.cli.restore_options import refuse_contradictions, refuse_two_sources, restore_options
 from backup.cli.targets import find_backup
 from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds
-from backup.errors import AfterwardsFailed, ConfigurationError, RestoreFailed, UsageError
-from backup.logs import hide, log
+from backup.errors import ConfigurationError, UsageError
+from backup.logs import hide
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
 from backup.settings.model import passwords
 from backup.workflow.lease import shielded
@@ -40,6 +41,7 @@ def restore(
     /,
     *,
     request: Path | None,
+    document: Path | None,
     target_url: str | None,
     target_url_file: Path | None,
     **said: Any,  # noqa: ANN401 -- as click gives them; Wanted has their types
@@ -49,15 +51,18 @@ def restore(
     BACKUP is an id, `latest`, or a time: the newest backup at or before it. The dump is streamed from the store and
     checked on its way. Whatever goes wrong, no half database is left.
     """
-    refuse_two_sources(said, request)
+    refuse_two_sources(said, request, document)
     if target_url_file:
         target_url = read_address(target_url_file, target_url, "--target-url")
     hide(passwords(target_url or ""))
     with announced(invocation, "restore") as announcement:
         wanted = read_request(request, now=now()) if request else Wanted(**said)
         announcement.quiet = wanted.dry_run
-        refuse_contradictions(wanted)
-        result, view = _restore(invocation, wanted, target_url, announcement)
+        if document:
+            result, view = restore_document(invocation, document, wanted, target_url, announcement)
+        else:
+            refuse_contradictions(wanted)
+            result, view = _restore(invocation, wanted, target_url, announcement)
     invocation.emit(result, view)
 
 
@@ -67,6 +72,7 @@ def _restore(
     """Do it, or say what would be done; what is printed of it, for programs and for people."""
     found, store = find_backup(invocation, wanted.backup)
     announcement.target = found.target
+    _refuse_of_rows(found, wanted)
     moment = BackupId.at(now())
     settings = invocation.settings
     choice = RestoreChoice(
@@ -93,10 +99,10 @@ def _restore(
     with shielded(found, store, clock=now):
         if wanted.in_place or wanted.replace:
             plan = plan_restore(found, store, restorer, choice, keys=keys)
-            _confirmed(plan.database, wanted.confirm)
+            refuse_unconfirmed(plan.database, wanted.confirm, what="put the backup in the place of")
             replaced = _beside(plan.database, "replaced", moment)
             if not wanted.no_safety_backup:
-                _make_safe(invocation, found, target_url)
+                make_safe(invocation, str(found.id), target_url)
         return _carry_out(invocation, (found, store), restorer, choice, replaced, announcement)
 
 
@@ -157,33 +163,14 @@ def _beside(name: str, what: str, mark: object) -> str:
     return name.encode()[: _NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
-def _confirmed(database: str, confirm: str | None) -> None:
-    if confirm != database:
-        said = f"--confirm says {confirm}" if confirm else "there is no --confirm"
+def _refuse_of_rows(backup: Manifest, wanted: Wanted) -> None:
+    """Refuse what says how rows come back, where what comes back is a dump of pg_dump."""
+    if backup.tool.engine == "pgdump" and wanted.of_rows:
         raise UsageError(
-            f"this would put the backup in the place of the database {database}, but {said}",
-            hint=f"--confirm {database}, if that is what you want",
+            f"{', '.join(wanted.of_rows)} says nothing of {backup.id}: it is a dump of pg_dump, which replaces what is"
+            " there",
+            hint="leave it out; it is for backups of rows, and for a --document",
         )
-
-
-def _make_safe(invocation: Invocation, backup: Manifest, target_url: str | None) -> None:
-    """Back up what is about to be overwritten."""
-    if target_url is not None:
-        raise UsageError(
-            "no safety backup can be made of a database that the settings do not name",
-            hint="make it the configured database, or give --no-safety-backup",
-        )
-    made = run_backup(invocation, purpose="safety", labels={"before-restoring": backup.id})
-    try:
-        require_enough(invocation, made)
-    except AfterwardsFailed as error:
-        raise RestoreFailed(
-            f"nothing was restored: the safety backup {error.message}",
-            detail=error.detail,
-            hint="mend that store; or let fewer stores be enough (PGPROOF_STORES_REQUIRED), or leave it out"
-            " (--no-safety-backup)",
-        ) from error
-    log.info("safety backup made", id=made.manifest.id, told=told(made.manifest))
 
 
 def _planned(backup: Manifest, plan: RestorePlan) -> Fields:

@@ -5,7 +5,7 @@ Owns the options of `pgproof restore`; must not do anything about them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,14 @@ _OPTIONS = (
         help="Folder with a file for each of BACKUP and the options below, as a ConfigMap is mounted; in their place.",
     ),
     option(
+        "--document",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        envvar="PGPROOF_RESTORE_DOCUMENT",
+        help="Instead of a BACKUP a document of pgproof export: its rows come into the tables that are there, in one "
+        "transaction. Needs --confirm.",
+    ),
+    option(
         "--into",
         metavar="NAME",
         envvar="PGPROOF_RESTORE_INTO",
@@ -46,7 +54,8 @@ _OPTIONS = (
         type=_TableName(),
         multiple=True,
         envvar="PGPROOF_RESTORE_TABLES",
-        help="Only the rows of this table; repeatable. All tables are made, the others stay empty.",
+        help="Only the rows of this table; repeatable. All tables are made, the others stay empty; of a --document "
+        "they stay as they are.",
     ),
     option(
         "--target-url",
@@ -90,7 +99,20 @@ _OPTIONS = (
         "--no-safety-backup",
         is_flag=True,
         envvar="PGPROOF_RESTORE_NO_SAFETY_BACKUP",
-        help="Do not first back up what --replace or --in-place is about to replace.",
+        help="Do not first back up what --replace, --in-place or --document is about to change.",
+    ),
+    option(
+        "--upsert",
+        is_flag=True,
+        envvar="PGPROOF_RESTORE_UPSERT",
+        help="Rows of a --document, or in place of a backup of rows, that are there already are updated; without it "
+        "they are an error.",
+    ),
+    option(
+        "--disable-triggers",
+        is_flag=True,
+        envvar="PGPROOF_RESTORE_DISABLE_TRIGGERS",
+        help="Triggers do not fire for these rows; afterwards each is as it was. Only the owner of a table may do so.",
     ),
     option(
         "--no-owner",
@@ -119,16 +141,29 @@ def restore_options(function: F) -> F:
     return function
 
 
-def refuse_two_sources(said: Mapping[str, object], request: Path | None) -> None:
-    """Refuse a request together with what it would say itself, and neither of them."""
+_OF_DOCUMENTS = {"tables", "confirm", "no_safety_backup", "dry_run", "upsert", "disable_triggers"}
+
+
+def refuse_two_sources(said: Mapping[str, object], request: Path | None, document: Path | None) -> None:
+    """Refuse a request beside what it would say itself, a document beside what is not of documents, and nothing."""
     context = click.get_current_context()
     given = [name for name in said if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    if request and given:
-        names = {"backup": "BACKUP", "tables": "--table"}
-        stray = ", ".join(names.get(name, f"--{name.replace('_', '-')}") for name in given)
+    if request and (given or document):
+        stray = _told([*given, *(["document"] if document else ())])
         raise UsageError(f"--request says what is restored, and so does {stray}", hint="give one or the other")
-    if not request and said["backup"] is None:
+    if document and (others := [name for name in given if name not in _OF_DOCUMENTS]):
+        raise UsageError(
+            f"--document and {_told(others)} exclude each other",
+            hint="rows of a document come into the tables of the database that is there",
+        )
+    if not (request or document) and said["backup"] is None:
         raise UsageError("which backup?", hint="pgproof restore latest, or an id or a time; pgproof list shows them")
+
+
+def _told(names: Iterable[str]) -> str:
+    """Parameters as the user writes them."""
+    known = {"backup": "BACKUP", "tables": "--table"}
+    return ", ".join(known.get(name, f"--{name.replace('_', '-')}") for name in names)
 
 
 def refuse_contradictions(wanted: Wanted) -> None:
@@ -137,6 +172,8 @@ def refuse_contradictions(wanted: Wanted) -> None:
     if wrong is None:
         return
     options, needed = [f"--{key}" for key in wrong.keys], [f"--{key}" for key in wrong.needed]
+    if needed and wrong.keys[0] in {"confirm", "no-safety-backup", *wanted.of_rows}:
+        needed.append("--document")
     if needed:
         raise UsageError(
             f"{options[0]} goes with {' or '.join(needed)}, and says nothing without",

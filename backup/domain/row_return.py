@@ -25,6 +25,38 @@ class ReturnedTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnChoice:
+    """What comes back, and how.
+
+    Attributes:
+        tables: only these, as `find_table` takes them; empty for all.
+        upsert: rows that are there already are updated, where they differ; else they are an error.
+        disable_triggers: those of users do not fire.
+    """
+
+    tables: tuple[str, ...] = ()
+    upsert: bool = False
+    disable_triggers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedReturn:
+    """What bringing rows back would do, for people.
+
+    Attributes:
+        database: into which they come.
+        server: its version.
+        rows: by table.
+        steps: in order.
+    """
+
+    database: str
+    server: str
+    rows: dict[str, int]
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """A foreign key that can be checked only when all rows are there, and as it is never waits."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from backup.errors import ConfigurationError, RestoreFailed
 from backup.postgres.rows import lines as lines_module
-from tests.support.returning import Base, numbered
+from tests.support.returning import Base, Row, numbered
 
 
 def test_rows_are_inserted_beside_those_that_are_there(base: Base) -> None:
@@ -110,7 +110,7 @@ def test_rows_that_do_not_fit_are_named(base: Base, column: str, bad: object, sa
         CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other SELECT generate_series(1, 5);
         CREATE TABLE t (id int PRIMARY KEY, {column})""")
     good = {"date": "2026-01-01", "int[]": [1], "inet": "::1", "mood": "glad"}.get(column.partition(" ")[2])
-    rows = [{"id": n, "x": good or (n if n < 1000 and "other" not in column else 1)} for n in range(10, 200)]
+    rows: list[Row] = [{"id": n, "x": good or (n if n < 1000 and "other" not in column else 1)} for n in range(10, 200)]
     if "UNIQUE" in column:
         base.sql("INSERT INTO t VALUES (1, 1)")
     for place in (50, 51, 150):
@@ -146,3 +146,21 @@ def test_what_a_trigger_raises_is_told_with_the_row(base: Base) -> None:
         $$ BEGIN IF new.id = 3 THEN RAISE 'not three' USING ERRCODE = 'ZZ001'; END IF; RETURN new; END $$;
         CREATE TRIGGER no BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION no()""")
     assert base.refused(("t", numbered(range(5)))).detail == "row 4: not three"
+
+
+@pytest.mark.parametrize("upsert", [False, True])
+def test_names_of_any_kind_are_taken(base: Base, *, upsert: bool) -> None:
+    base.sql("""CREATE SCHEMA "s {0} 100%%s"; CREATE TYPE "s {0} 100%%s"."t {} %(x)s" AS ENUM ('x');
+        CREATE TABLE "s {0} 100%%s"."a ""{x}" ("i %s {}" serial PRIMARY KEY, "x %" "s {0} 100%%s"."t {} %(x)s",
+            "line" int CONSTRAINT "up {} %s" REFERENCES "s {0} 100%%s"."a ""{x}");
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER "t {} %s" BEFORE INSERT ON "s {0} 100%%s"."a ""{x}" FOR EACH ROW EXECUTE FUNCTION f()""")
+    name = """"s {0} 100%%s"."a ""{x}\""""
+    before = base.states()
+    rows = [{"i %s {}": 1, "x %": "x", "line": 2}, {"i %s {}": 2, "x %": "x", "line": 1}]
+    assert base.bring((name, rows), upsert=upsert, disable_triggers=True) == {
+        's {0} 100%%s.a "{x}': (2, 2, 0, 0),
+    }
+    assert base.states() == before
+    error = base.refused((name, [{**rows[0], "x %": "y"}]), upsert=upsert)
+    assert "row 1 (i %s {} 1): invalid input value" in (error.detail or "")

@@ -85,5 +85,7 @@ class Easing:
 def _alter_triggers(connection: Connection, states: Iterable[tuple[Trigger, str]]) -> None:
     for each, state in states:
         connection.execute(
-            verbatim(f"ALTER TABLE ONLY {each.table} {state} TRIGGER {{}}").format(sql.Identifier(each.name))
+            verbatim("ALTER TABLE ONLY {} {} TRIGGER {}").format(
+                verbatim(each.table), verbatim(state), sql.Identifier(each.name)
+            )
         )

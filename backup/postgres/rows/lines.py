@@ -6,7 +6,7 @@ in a savepoint. Memory here and room on the server's disk stay those of a batch,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +14,10 @@ from itertools import islice
 import psycopg
 from psycopg import Copy, sql
 
-from backup.domain.rows import Column, Relation
+from backup.domain.rows import Relation
 from backup.errors import RestoreFailed
 from backup.postgres.connection import Connection, is_lost
+from backup.postgres.rows.forms import read_forms
 from backup.postgres.rows.query import NOTHING, names, verbatim
 from backup.postgres.snapshot import one_row
 from backup.stream.readers import READ_SIZE, ByteReader
@@ -42,13 +43,6 @@ _NOT_OF_ROWS = ("08", "25", "28", "40", "42", "53", "55", "57", "58", "XX")
 
 _WITH_WHOLE_ROW = ("23502", "23514")
 """Errors whose detail is all of a row: not null and check. It may hold what nobody should see."""
-
-_JSON_TYPES = """
-WITH RECURSIVE base (oid, at) AS (
-    SELECT oid, oid FROM unnest(%(oids)s::oid[]) AS one (oid)
-    UNION ALL SELECT base.oid, t.typbasetype FROM base JOIN pg_catalog.pg_type t ON t.oid = base.at
-    WHERE t.typtype = 'd')
-SELECT oid::int8 FROM base WHERE at IN ('pg_catalog.json'::regtype, 'pg_catalog.jsonb'::regtype)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +106,7 @@ class Filling:
                 written += write_rows(
                     connection,
                     (first, first + count - 1),
-                    lambda start, end: connection.execute(statement, {"start": start, "end": end}).rowcount,
+                    lambda start, end: connection.execute(statement + verbatim(f"{start} AND {end}")).rowcount,
                     self._named,
                     table=self.stream.relation.label,
                 )
@@ -127,26 +121,18 @@ class Filling:
             return cursor.rowcount
 
     def _statement(self) -> sql.Composed:
-        """Lines from one number to another as rows; in their order: a new table is read from its start."""
+        """What writes lines as rows, up to the numbers; in their order, since a new table is read from its start."""
         found = [column for name in self.stream.columns if (column := self.stream.relation.column(name))]
         columns = [each for each in found if not each.generated]
-        unpacked = self._unpacked(columns)
-        shape = [
-            verbatim("{} {}").format(
-                sql.Identifier(each.name), verbatim("pg_catalog.text" if each.name in unpacked else each.type)
-            )
-            for each in columns
-        ]
-        values: list[sql.Composable] = [
-            sql.Identifier("r", each.name) + (verbatim(f"::{each.type}") if each.name in unpacked else NOTHING)
-            for each in columns
-        ]
+        forms = read_forms(self.connection, columns, self.stream.as_text)
+        shape = [form.defined for form in forms]
+        values = [form.value("r") for form in forms]
         wanted = [each.name for each in columns]
         if self.numbered:
             wanted.append(NUMBER)
             values.append(sql.Identifier("l", "number"))
         comma = sql.SQL(", ")
-        return verbatim("INSERT INTO {}{} SELECT {} FROM {} AS l{} WHERE l.number BETWEEN {} AND {}").format(
+        return verbatim("INSERT INTO {}{} SELECT {} FROM {} AS l{} WHERE l.number BETWEEN ").format(
             self.into,
             sql.SQL(" ({}) OVERRIDING SYSTEM VALUE").format(names(wanted)) if wanted else NOTHING,
             comma.join(values),
@@ -154,19 +140,7 @@ class Filling:
             verbatim(", LATERAL pg_catalog.json_to_record(l.line::pg_catalog.json) AS r ({})").format(comma.join(shape))
             if shape
             else NOTHING,
-            sql.SQL("{}::bigint").format(sql.Placeholder("start")),
-            sql.SQL("{}::bigint").format(sql.Placeholder("end")),
         )
-
-    def _unpacked(self, columns: Sequence[Column]) -> set[str]:
-        """Columns of json and the like whose values are texts of JSON: a string would be taken for a JSON string.
-
-        Of every other type the server itself reads a string by the type's own text form, arrays and rows too.
-        """
-        texts = [each for each in columns if each.name in self.stream.as_text]
-        found = self.connection.execute(_JSON_TYPES, {"oids": [each.type_oid for each in texts]})
-        oids = {oid for (oid,) in found}
-        return {each.name for each in texts if each.type_oid in oids}
 
     def _named(self, number: int) -> str:
         """A row as people find it: by its number, and by its key as far as that can be read."""
