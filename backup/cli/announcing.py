@@ -31,18 +31,20 @@ from backup.workflow.announce import announce
 from backup.workflow.catalog import Catalog
 from backup.workflow.outbox import Outbox
 
-Action = Literal["backup", "restore", "drill", "prune"]
+Action = Literal["backup", "restore", "drill", "prune", "sync"]
 
 _SUCCESS: dict[Action, EventType] = {
     "backup": "backup.succeeded",
     "restore": "restore.finished",
     "drill": "drill.proven",
+    "sync": "sync.succeeded",
 }
 _FAILURE: dict[Action, EventType] = {
     "backup": "backup.failed",
     "restore": "restore.failed",
     "drill": "drill.failed",
     "prune": "prune.failed",
+    "sync": "sync.failed",
 }
 _STORED: dict[type[Exception], EventType] = {
     AfterwardsFailed: "backup.incomplete",
@@ -64,7 +66,7 @@ class Announcement:
     """What will be said of a run; its command fills it in on its way.
 
     Attributes:
-        target: name of what is backed up or restored.
+        target: name of what is backed up, restored or synced.
         text: what was done, in one line.
         facts: of it, for programs.
         quiet: nothing was done that anybody needs to know.
