@@ -22,7 +22,7 @@ from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
 from backup.domain.manifest import Manifest
-from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError
+from backup.errors import AfterwardsFailed, BackupSuspect, Interrupted, PgproofError, SyncFailed
 from backup.limits import in_time
 from backup.logs import log, recent, redact
 from backup.ports import Store
@@ -98,7 +98,10 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
             within = HURRY if isinstance(error, Interrupted) else PATIENCE
             stored = _STORED.get(type(error)) if action == "backup" else None
             text = told.message if stored else f"{action} failed: {told.message}"
-            teller.tell(stored or _FAILURE[action], text, describe(told), within=within)
+            said = describe(told)
+            if isinstance(told, SyncFailed):  # the server quotes the row there that it does not take
+                said["detail"] = None
+            teller.tell(stored or _FAILURE[action], text, said, within=within)
         raise
     if not announcement.quiet and action in _SUCCESS:
         leave(announcement.text)

@@ -54,7 +54,7 @@ def sync(invocation: Invocation, *, delete_all: bool) -> None:
 
 def sync_view(done: Sequence[SyncedTable], moment: datetime) -> View:
     """What came of each table, and of all of them."""
-    rows = [(each.table, *(getattr(each, name) for name in _COUNTED)) for each in done]
+    rows = [(each.table, *(f"{getattr(each, name):,}" for name in _COUNTED)) for each in done]
     return [Table(columns=("table", *_COUNTED), rows=rows, right=set(_COUNTED)), told_sync(done, moment)]
 
 

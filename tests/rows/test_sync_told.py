@@ -56,13 +56,18 @@ def test_a_sync_is_told_with_what_changed_and_without_names_or_passwords(pair: P
     assert "wallets" not in str(told(receiver))
 
 
-def test_a_sync_that_fails_is_told_to_the_webhook_and_to_chat(pair: Pair, receiver: Receiver) -> None:
+def test_a_sync_that_fails_is_told_to_the_webhook_and_to_chat_without_the_row_that_was_refused(
+    pair: Pair, receiver: Receiver
+) -> None:
     pair.there("CREATE TABLE wallets (user_id bigint PRIMARY KEY, balance numeric(20,8) CHECK (balance < 3000))")
     with receiving() as chat:
         run = telling(pair, receiver).changed(PGPROOF_NOTIFY=f"json://127.0.0.1:{chat.port}/")
         ended = run("sync", "--table", "wallets")
         assert ended.code == 8, ended
-        assert [message.json["title"] for message in chat.messages] == ["shop: the sync FAILED"]
+        (message,) = [each.json for each in chat.messages]
+    assert message["title"] == "shop: the sync FAILED"
+    assert "Failing row contains (3, 3000.00000003)" in ended.stderr
+    assert "3000" not in f"{message} {told(receiver)}"
     (failure,) = told(receiver)
     assert (failure["type"], failure["data"]["error"]["exit_code"]) == ("sync.failed", 8)
     assert failure["data"]["text"].startswith("shop: sync failed: wallets: the second database does not take the rows")
