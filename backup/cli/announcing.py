@@ -22,7 +22,7 @@ from backup.cli.targets import named_target
 from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
 from backup.domain.manifest import Manifest
-from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, Interrupted, PgproofError
+from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, Interrupted, PgproofError, SyncFailed
 from backup.limits import in_time
 from backup.logs import log, recent, redact
 from backup.ports import Store
@@ -31,18 +31,20 @@ from backup.workflow.announce import announce
 from backup.workflow.catalog import Catalog
 from backup.workflow.outbox import Outbox
 
-Action = Literal["backup", "restore", "drill", "prune"]
+Action = Literal["backup", "restore", "drill", "prune", "sync"]
 
 _SUCCESS: dict[Action, EventType] = {
     "backup": "backup.succeeded",
     "restore": "restore.finished",
     "drill": "drill.proven",
+    "sync": "sync.succeeded",
 }
 _FAILURE: dict[Action, EventType] = {
     "backup": "backup.failed",
     "restore": "restore.failed",
     "drill": "drill.failed",
     "prune": "prune.failed",
+    "sync": "sync.failed",
 }
 _STORED: dict[type[Exception], EventType] = {
     AfterwardsFailed: "backup.incomplete",
@@ -65,7 +67,7 @@ class Announcement:
     """What will be said of a run; its command fills it in on its way.
 
     Attributes:
-        target: name of what is backed up or restored.
+        target: name of what is backed up, restored or synced.
         text: what was done, in one line.
         facts: of it, for programs.
         quiet: nothing was done that anybody needs to know.
@@ -97,7 +99,10 @@ def announced(invocation: Invocation, action: Action) -> Iterator[Announcement]:
             within = HURRY if isinstance(error, Interrupted) else PATIENCE
             stored = _STORED.get(type(error)) if action == "backup" else None
             text = told.message if stored else f"{action} failed: {told.message}"
-            teller.tell(stored or _FAILURE[action], text, describe(told), within=within)
+            said = describe(told)
+            if isinstance(told, SyncFailed):  # the server quotes the row there that it does not take
+                said["detail"] = None
+            teller.tell(stored or _FAILURE[action], text, said, within=within)
         raise
     if not announcement.quiet and action in _SUCCESS:
         leave(announcement.text)

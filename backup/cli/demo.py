@@ -21,9 +21,11 @@ from backup.cli.commands import short_help
 from backup.cli.drills import took
 from backup.cli.list import backups_table
 from backup.cli.options import option
-from backup.cli.output import Table, View, painted, print_json, show, write
+from backup.cli.output import Fields, Table, View, painted, print_json, show, write
 from backup.cli.prune import prune_figures, prune_views
 from backup.cli.restore import told_restore
+from backup.cli.sync import sync_view
+from backup.demo.second import Synced, Written
 from backup.demo.story import (
     CLEAN_UP,
     Compared,
@@ -41,7 +43,7 @@ from backup.demo.story import (
 from backup.demo.surroundings import kept_apart
 from backup.domain.drill import Drill
 from backup.domain.manifest import Manifest
-from backup.domain.sizes import show_seconds
+from backup.domain.sizes import show_seconds, show_size
 from backup.errors import Interrupted, UsageError
 from backup.workflow.back_up import summary
 from backup.workflow.catalog import Listing
@@ -61,9 +63,10 @@ from backup.workflow.catalog import Listing
 def demo(*, keep: bool, as_json: bool, log_format: logs.Format, verbose: bool) -> None:
     """Back up, restore and prove real data, on servers of its own.
 
-    Starts a PostgreSQL server and an S3 server, loads 336,776 flights, backs them up into a bucket and a folder, loses
-    them, restores them into a new database, compares every table, proves the backup by a drill, and shows what would
-    be deleted. Nothing outside temporary folders is touched, and nothing is left.
+    Starts a PostgreSQL server and an S3 server, loads 336,776 flights, backs them up into a bucket and a folder, writes
+    some tables as JSON and all into a second database, loses the flights, restores them into a new database, compares
+    every table, proves the backup by a drill, and shows what would be deleted. Nothing outside temporary folders is
+    touched, and nothing is left.
     """
     if keep and as_json:
         raise UsageError("--keep and --json exclude each other")
@@ -138,11 +141,22 @@ def _view(result: Result) -> View:
             return backups_table([result], now())
         case Planned():
             return list(prune_views(result.prunings))
+        case Written() | Synced():
+            return _rows_view(result)
         case Compared():
             rows = [_figures((each.table, each.backed_up, each.left, each.restored)) for each in result.tables]
             figures = ("backed up", "left", "restored")
             return Table(columns=("table", *figures), rows=rows, right=set(figures))
     return _line(result)
+
+
+def _rows_view(result: Written | Synced) -> View:
+    """Rows that went elsewhere."""
+    if isinstance(result, Synced):
+        return sync_view(result.tables, result.moment)
+    file = Fields(values={"file": result.file, "size": show_size(result.bytes), "as of": result.moment})
+    rows = [_figures(row) for row in result.stats.items()]
+    return [file, Table(columns=("table", "rows"), rows=rows, right={"rows"})]
 
 
 def _line(result: Result) -> str:

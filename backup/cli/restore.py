@@ -16,7 +16,7 @@ from backup.cli.output import Fields, View, jsonable
 from backup.cli.overwriting import make_safe, refuse_unconfirmed
 from backup.cli.progress import progress
 from backup.cli.request import Wanted, read_request
-from backup.cli.restore_document import restore_document
+from backup.cli.restore_document import restore_document, table_of
 from backup.cli.restore_options import refuse_contradictions, refuse_two_sources, restore_options
 from backup.cli.targets import find_backup
 from backup.domain.ids import BackupId
@@ -87,6 +87,8 @@ def _restore(
         privileges=not wanted.no_privileges,
         jobs=settings.restore.jobs,
         look=found.proof.mode if settings.restore.proof and found.proof else None,
+        upsert=wanted.upsert,
+        disable_triggers=wanted.disable_triggers,
     )
     if wanted.replace and settings.restore.proof:
         refuse_unproven(found)
@@ -122,9 +124,10 @@ def _carry_out(  # noqa: PLR0917 -- what the one caller has
         report = restore_backup(found, store, restorer, choice, keys=keys, progress=tell)
     swapped = None
     with staying(report) if choice.replace else nullcontext():
-        within = settings.proof.timeout if settings.restore.proof else None
-        proof = prove(found, store, restorer, report, within=within, keys=keys) if within is not None else None
-        told_proof = proof.text if proof else "not compared" if within is None else "the backup has no proof"
+        comparable = settings.restore.proof and not report.returned
+        within = settings.proof.timeout
+        proof = prove(found, store, restorer, report, within=within, keys=keys) if comparable else None
+        told_proof = proof.text if proof else "the backup has no proof" if comparable else "not compared"
         facts = {"backup": found.id, "proven": proof.proves if proof else None, **_jsonable(report)}
         announcement.facts["restore"] = facts
         if choice.replace:
@@ -135,7 +138,7 @@ def _carry_out(  # noqa: PLR0917 -- what the one caller has
     lines = [told_restore(found, report), told_proof, *(_told_swap(swapped) if swapped else ())]
     short = f"{lines[0].partition(chr(10))[0]}; {told_proof}"
     announcement.text = f"{short}; it is {swapped.database} now" if swapped else short
-    return facts, "\n".join(lines)
+    return facts, ["\n".join(lines), *([table_of(report.returned)] if report.returned else [])]
 
 
 def read_address(file: Path, given: str | None, option: str) -> str:
@@ -200,4 +203,5 @@ def _told_swap(swapped: Swapped) -> Iterator[str]:
 
 
 def _jsonable(report: RestoreReport) -> dict[str, object]:
-    return {"database": report.database, "notes": report.notes, "seconds": report.seconds}
+    facts: dict[str, object] = {"database": report.database, "notes": report.notes, "seconds": report.seconds}
+    return {**facts, "tables": report.returned} if report.returned else facts

@@ -37,7 +37,7 @@ def restore_document(
     announcement.facts["restore"] = jsonable({**facts, **figures})
     written = ", ".join(f"{count} {name}" for name, count in figures.items() if name != "read")
     announcement.text = f"{file.name} restored into {plan.database}: {figures['read']} rows read, {written}"
-    return {**facts, "tables": done}, [_table(done), announcement.text]
+    return {**facts, "tables": done}, [table_of(done), announcement.text]
 
 
 def _planned(file: Path, timestamp: object, plan: PlannedReturn) -> View:
@@ -54,6 +54,7 @@ def _planned(file: Path, timestamp: object, plan: PlannedReturn) -> View:
     return [said, "\n".join(plan.steps), table]
 
 
-def _table(done: tuple[ReturnedTable, ...]) -> Table:
+def table_of(done: tuple[ReturnedTable, ...]) -> Table:
+    """What became of rows that came into tables that were there."""
     rows = [(each.table, *(getattr(each, name) for name in _FIGURES)) for each in done]
     return Table(columns=("table", *_FIGURES), rows=rows, right=set(_FIGURES))

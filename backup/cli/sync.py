@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from backup.bootstrap import make_sync, open_rows
+from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
-from backup.cli.output import Table
+from backup.cli.output import Table, View
 from backup.domain.row_sync import SyncedTable
+
+_COUNTED = ("read", "inserted", "updated", "unchanged", "deleted")
+"""The figures of a table."""
 
 
 @command("sync")
@@ -26,27 +33,42 @@ def sync(invocation: Invocation, *, delete_all: bool) -> None:
     stay out, as from an export.
     """
     settings = invocation.settings
-    second = make_sync(settings)
-    with open_rows(settings) as rows:
-        done = second.run(rows, delete=settings.sync.delete, delete_all=delete_all)
-        result = {
-            "from": rows.database.name,
-            "to": str(second.address),
-            "timestamp": rows.moment,
-            "changed": any(_changed(each) for each in done),
-            "tables": done,
-            "left_out": rows.left_out,
-            "asked_for": rows.asked_for,
-        }
-    said = "changed" if result["changed"] else "nothing has changed"
-    invocation.emit(result, [_table(done), f"{said}, as of {result['timestamp']:%Y-%m-%d %H:%M:%SZ}"])
+    with announced(invocation, "sync") as announcement:
+        second = make_sync(settings)
+        with open_rows(settings) as rows:
+            done = second.run(rows, delete=settings.sync.delete, delete_all=delete_all)
+        to = str(second.address)
+        announcement.text = f"{to} is up to date: {told_sync(done, rows.moment)}"
+        announcement.facts["sync"] = {"to": to, "snapshot": rows.moment, **_figures(done)}
+    result = {
+        "from": rows.database.name,
+        "to": to,
+        "timestamp": rows.moment,
+        "changed": _changed(done),
+        "tables": done,
+        "left_out": rows.left_out,
+        "asked_for": rows.asked_for,
+    }
+    invocation.emit(result, sync_view(done, rows.moment))
 
 
-def _changed(table: SyncedTable) -> bool:
-    return bool(table.inserted or table.updated or table.deleted)
+def sync_view(done: Sequence[SyncedTable], moment: datetime) -> View:
+    """What came of each table, and of all of them."""
+    rows = [(each.table, *(f"{getattr(each, name):,}" for name in _COUNTED)) for each in done]
+    return [Table(columns=("table", *_COUNTED), rows=rows, right=set(_COUNTED)), told_sync(done, moment)]
 
 
-def _table(done: tuple[SyncedTable, ...]) -> Table:
-    figures = ("read", "inserted", "updated", "unchanged", "deleted")
-    rows = [(each.table, *(getattr(each, name) for name in figures)) for each in done]
-    return Table(columns=("table", *figures), rows=rows, right=set(figures))
+def told_sync(done: Sequence[SyncedTable], moment: datetime) -> str:
+    """The same in one line."""
+    total = _figures(done)
+    rows = ", ".join(f"{total[name]:,} {name}" for name in ("inserted", "updated", "deleted") if total[name])
+    return f"{rows or 'nothing has changed'}, as of {moment:%Y-%m-%d %H:%M:%SZ}"
+
+
+def _changed(done: Sequence[SyncedTable]) -> bool:
+    return any(each.inserted or each.updated or each.deleted for each in done)
+
+
+def _figures(done: Sequence[SyncedTable]) -> dict[str, int]:
+    """Of all tables together, without names: it goes out into the world."""
+    return {"tables": len(done), **{name: sum(getattr(each, name) for each in done) for name in _COUNTED}}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from secrets import token_bytes
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
@@ -21,6 +22,7 @@ from backup import bootstrap
 from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
 from backup.demo.listener import Listener, listening
 from backup.demo.s3_server import S3Server
+from backup.demo.second import CHOSEN, FILE, SECOND, Synced, Written, sync_rows, write_rows
 from backup.domain.drill import Drill
 from backup.domain.events import RunEvent
 from backup.domain.ids import Latest, target_of_database
@@ -141,7 +143,21 @@ class Planned:
     prunings: tuple[Pruning, ...]
 
 
-Result = Servers | Loaded | Manifest | Heard | Listing | Lost | Restored | Compared | Drill | Planned | None
+Result = (
+    Servers
+    | Loaded
+    | Manifest
+    | Heard
+    | Listing
+    | Written
+    | Synced
+    | Lost
+    | Restored
+    | Compared
+    | Drill
+    | Planned
+    | None
+)
 R = TypeVar("R", bound=Result)
 
 START = Step(name="start", title="Start a PostgreSQL server and an S3 server of our own")
@@ -149,6 +165,13 @@ LOAD = Step(name="load", title="Load every flight that left New York in 2013")
 BACKUP = Step(name="backup", title="Back it up, encrypted, into both stores at once", command="pgproof backup")
 HEAR = Step(name="hear", title="Look at the webhook that came, and at its signature")
 LIST = Step(name="list", title="Show the backups", command="pgproof list")
+EXPORT = Step(
+    name="export",
+    title="Write some tables as JSON",
+    command=f"pgproof export --table {','.join(CHOSEN)} --output {FILE}",
+)
+SYNC = Step(name="sync", title="Bring all rows into a second database", command="pgproof sync")
+AGAIN = Step(name="again", title="Once more: what is there stays untouched", command="pgproof sync")
 LOSE = Step(name="lose", title="Lose a table", command=f"psql \"$PGPROOF_DATABASE_URL\" -c '{DISASTER}'")
 RESTORE = Step(name="restore", title="Restore into a new database", command=f"pgproof restore latest --into {RESTORED}")
 COMPARE = Step(name="compare", title="Compare the rows, table by table")
@@ -204,6 +227,14 @@ def _tell(stack: ExitStack) -> Generator[Step | Done[Result], None, None]:
 
     yield LIST
     yield _timed(LIST, lambda: Catalog(store).listing(_target()))
+
+    yield EXPORT
+    rows = Path(stack.enter_context(TemporaryDirectory(prefix="pgproof-demo-rows-")))
+    yield _timed(EXPORT, lambda: write_rows(settings, rows))
+
+    for step in (SYNC, AGAIN):
+        yield step
+        yield _timed(step, lambda: sync_rows(settings))
 
     yield LOSE
     yield _timed(LOSE, lambda: _lose(settings))
@@ -262,6 +293,7 @@ def _start(stack: ExitStack, telling: Mapping[str, str]) -> Servers:
         "PGPROOF_ENCRYPT_TO": identity.public,
         "PGPROOF_IDENTITY": identity.secret,
         "PGPROOF_DATABASE_URL": postgres.socket_address(DATABASE),
+        "PGPROOF_SYNC_URL": postgres.socket_address(SECOND),
         "PGPROOF_PG_BIN": str(bin_dir),
         "PGPROOF_STORE": f"s3://{_BUCKET},{folder}",
         "PGPROOF_S3_ENDPOINT": s3.endpoint,
@@ -272,7 +304,8 @@ def _start(stack: ExitStack, telling: Mapping[str, str]) -> Servers:
     settings = load({}, environment)
     maintenance = bootstrap.make_address(settings).with_database(settings.database.maintenance_db)
     with connect(maintenance) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        for name in (DATABASE, SECOND):
+            connection.execute(f"CREATE DATABASE {name}".encode())
     version = bootstrap.make_source(settings).database().server_version
     return Servers(postgres=version, s3=s3.endpoint, folder=folder, environment=environment)
 

@@ -22,9 +22,11 @@ EventType = Literal[
     "restore.failed",
     "drill.proven",
     "drill.failed",
+    "sync.succeeded",
+    "sync.failed",
     "notify.test",
 ]
-SUCCESSES: frozenset[EventType] = frozenset({"backup.succeeded", "restore.finished", "drill.proven"})
+SUCCESSES: frozenset[EventType] = frozenset({"backup.succeeded", "restore.finished", "drill.proven", "sync.succeeded"})
 FAILURES: frozenset[EventType] = frozenset(get_args(EventType)) - SUCCESSES - {"backup.started", "notify.test"}
 ENDS = SUCCESSES | FAILURES
 _WORDS: Mapping[str, frozenset[EventType]] = {"success": SUCCESSES, "failure": FAILURES, "all": ENDS}

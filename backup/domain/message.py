@@ -25,6 +25,8 @@ _TOLD: Mapping[EventType, str] = {
     "restore.failed": "the restore FAILED",
     "drill.proven": "the backup is proven",
     "drill.failed": "the backup is NOT proven",
+    "sync.succeeded": "the second database is up to date",
+    "sync.failed": "the sync FAILED",
     "notify.test": "this is a test",
 }
 
@@ -76,6 +78,11 @@ def _figures(event: RunEvent) -> Iterator[tuple[str, str]]:
     drill: Mapping[str, Any] = facts.get("drill") or {}
     if drill.get("restore_seconds"):
         yield "restores in", show_seconds(drill["restore_seconds"])
+    sync: Mapping[str, Any] = facts.get("sync") or {}
+    if sync:
+        yield "second database", str(sync["to"])
+        counted = ", ".join(f"{sync[name]:,} {name}" for name in ("inserted", "updated", "deleted"))
+        yield "rows", f"{counted} in {sync['tables']:,} tables"
     if facts.get("store"):
         yield "store", str(facts["store"])
     if "proven" in facts:

@@ -25,6 +25,8 @@ _REASONS: dict[EventType, str] = {
     "restore.failed": "RestoreFailed",
     "drill.proven": "DrillProven",
     "drill.failed": "DrillFailed",
+    "sync.succeeded": "SyncSucceeded",
+    "sync.failed": "SyncFailed",
 }
 _LONGEST = 1024
 """Bytes of a message that the API takes."""

@@ -1,6 +1,6 @@
 {{/* Refuses values that do not fit together, all at once. What one value alone may be, says values.schema.json. */}}
 {{- define "pgproof.check" -}}
-{{- $problems := concat (include "pgproof.databaseProblems" . | fromJsonArray) (include "pgproof.storeProblems" . | fromJsonArray) (include "pgproof.otherProblems" . | fromJsonArray) -}}
+{{- $problems := concat (include "pgproof.databaseProblems" . | fromJsonArray) (include "pgproof.storeProblems" . | fromJsonArray) (include "pgproof.syncProblems" . | fromJsonArray) (include "pgproof.otherProblems" . | fromJsonArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -49,7 +49,7 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
 {{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
-{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "sync" "extraEnvFrom, as PGPROOF_SYNC_URL" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "sync" "sync.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}

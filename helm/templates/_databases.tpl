@@ -23,6 +23,7 @@ label `default` and no key. It is the only place that knows that there are two w
 {{- $own := .own -}}
 {{- $restore := $own.restore | default dict -}}
 {{- $drill := mergeOverwrite (deepCopy $values.drill) (deepCopy ($own.drill | default dict)) -}}
+{{- $sync := mergeOverwrite (deepCopy $values.sync) (deepCopy ($own.sync | default dict)) -}}
 {{- $config := mergeOverwrite (deepCopy $values.config) (deepCopy ($own.config | default dict)) -}}
 {{- if $drill.checks -}}
 {{- $_ := set $config "drill" (mergeOverwrite ($config.drill | default dict) (dict "checks" $drill.checks)) -}}
@@ -53,6 +54,7 @@ label `default` and no key. It is the only place that knows that there are two w
       "restoreSecretKey" ($restore.secretKey | default $values.restore.secretKey)
       "request" (mergeOverwrite (deepCopy $values.restore.request) (deepCopy ($restore.request | default dict)))
       "drill" $drill
+      "sync" $sync
 -}}
 {{- toJson $db -}}
 {{- end -}}

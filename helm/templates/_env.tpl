@@ -80,6 +80,9 @@
 {{- if and .db.restoreSecret (eq .component "restore") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_RESTORE_TARGET_URL" .db.restoreSecret .db.restoreSecretKey) }}
 {{- end }}
+{{- if and .db.sync.existingSecret (eq .component "sync") }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_SYNC_URL" .db.sync.existingSecret .db.sync.secretKey) }}
+{{- end }}
 {{- if eq .component "drill" }}
 - {name: PGPROOF_DRILL_SAMPLE, value: {{ .db.drill.sample | int | quote }}}
 {{- if .db.drill.postgres.image }}

@@ -5,20 +5,25 @@ backoffLimit: {{ $values.backoffLimit | int }}
 activeDeadlineSeconds: {{ .db.activeDeadlineSeconds | int64 }}
 # The next pod starts only when the last one is gone, which holds the lock of the database until then.
 podReplacementPolicy: Failed
+# Codes that a retry cannot mend: usage, configuration, nothing found, lock, later step, suspect, degraded, refused.
 podFailurePolicy:
-  rules:
-    # A pod that a node's end, a drain or an eviction took away has not failed.
-    - action: Ignore
-      onPodConditions:
-        - {type: DisruptionTarget, status: "True"}
-    # Codes that a retry cannot mend: usage, configuration, nothing found, lock, later step, suspect, degraded, refused.
-    - action: FailJob
-      onExitCodes:
-        containerName: pgproof
-        operator: In
-        values: [2, 3, 9, 10, 11, 12, 13, 14]
+  {{- include "pgproof.failurePolicy" (list 2 3 9 10 11 12 13 14) | nindent 2 }}
 template:
   {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "backup" "args" (list "backup") "resources" .db.resources) | nindent 2 }}
+{{- end -}}
+
+{{/* Which failures end a Job at once. Takes the list of their codes. */}}
+{{- define "pgproof.failurePolicy" -}}
+rules:
+  # A pod that a node's end, a drain or an eviction took away has not failed.
+  - action: Ignore
+    onPodConditions:
+      - {type: DisruptionTarget, status: "True"}
+  - action: FailJob
+    onExitCodes:
+      containerName: pgproof
+      operator: In
+      values: {{ toJson . }}
 {{- end -}}
 
 {{/* The spec of a Job that restores; it is never tried again by itself. Takes a dict of root, db and args. */}}
@@ -43,6 +48,19 @@ ttlSecondsAfterFinished: 3600
 {{- end }}
 template:
   {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "drill" "args" (list "drill" $drill.backup) "resources" (ternary .db.resources $drill.resources (ne $drill.postgres.image ""))) | nindent 2 }}
+{{- end -}}
+
+{{/* The spec of a Job that brings rows into a second database. Takes a dict of root and db. */}}
+{{- define "pgproof.syncJobSpec" -}}
+backoffLimit: {{ .root.Values.backoffLimit | int }}
+activeDeadlineSeconds: {{ .db.sync.activeDeadlineSeconds | int64 }}
+# The next pod starts only when the last one is gone, and what it had begun in the second database with it.
+podReplacementPolicy: Failed
+# As of a backup; 8 is a second database that does not take the rows.
+podFailurePolicy:
+  {{- include "pgproof.failurePolicy" (list 2 3 8 9 10 11 12 13 14) | nindent 2 }}
+template:
+  {{- include "pgproof.podTemplate" (dict "root" .root "db" .db "component" "sync" "args" (list "sync") "resources" (.db.sync.resources | default .db.resources)) | nindent 2 }}
 {{- end -}}
 
 {{/* The spec of a Job that tells whether backups are young enough. What it finds is its outcome, so it is not tried again. */}}

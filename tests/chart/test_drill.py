@@ -130,7 +130,8 @@ def test_a_database_may_say_otherwise_and_has_the_rest_in_common(tmp_path: Path)
 
 
 def test_events_may_be_told_on_every_cronjob() -> None:
-    rendered = render(minimal(events={"enabled": True}))
+    second = {"enabled": True, "existingSecret": "second"}
+    rendered = render(minimal(events={"enabled": True}, check={"enabled": True}, sync=second))
     (role,) = rendered.of("Role").values()
     (named,) = [rule["resourceNames"] for rule in role["rules"] if rule["resources"] == ["cronjobs"]]
     assert set(named) == rendered.of("CronJob").keys()

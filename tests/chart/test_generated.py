@@ -62,7 +62,7 @@ def test_every_leaf_of_the_schema_has_a_type_and_a_description() -> None:
             assert schema["additionalProperties"] is False, way
 
     found = dict(leaves(json.loads((CHART / "values.schema.json").read_text()), ()))
-    whole = {"request", "resources", "drill", "guard", "config"}
+    whole = {"request", "resources", "drill", "sync", "guard", "config"}
     assert {*LEAVES, *(way for way in ENTRIES if way[-1] not in whole)} - {(of,) for of in MAPS} <= found.keys()
     for way, schema in found.items():
         assert schema.get("type"), way

@@ -41,7 +41,7 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
     objects = render(values)
     made: set[str] = set()
     lines = [line.strip() for line in notes(values, chart_with_notes).splitlines() if line.startswith("  ")]
-    assert len(lines) == 7
+    assert len(lines) == 7 + any(name.endswith("-sync") for name in objects.of("CronJob"))
     for typed in lines:
         line = re.sub(r"^until (.*); do sleep 1; done$", r"\1", typed)  # a pod needs a moment to start
         if line == f"helm test {RELEASE} --namespace {NAMESPACE}":
@@ -61,7 +61,7 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
 
 
 @pytest.mark.parametrize("file", INSTALLABLE, ids=lambda file: file.stem)
-def test_every_backup_and_every_enabled_drill_is_named_with_its_schedule(file: Path, chart_with_notes: Path) -> None:
+def test_all_that_runs_by_itself_is_named_with_its_schedule(file: Path, chart_with_notes: Path) -> None:
     values = yaml.safe_load(file.read_text())
     said = notes(values, chart_with_notes)
     for name, each in render(values).of("CronJob").items():
@@ -74,6 +74,9 @@ def test_every_backup_and_every_enabled_drill_is_named_with_its_schedule(file: P
         elif name.endswith("-drill"):
             lines = [line for line in said.splitlines() if line.startswith(f"{name} ")]
             assert [spec["schedule"] in line for line in lines] == [True] * (not spec["suspend"])
+        elif name.endswith("-sync"):
+            (line,) = [line for line in said.splitlines() if line.startswith(f"{name} ")]
+            assert ("suspended" in line, spec["schedule"] in line) == (spec["suspend"], True)
 
 
 def test_the_notes_warn_of_what_is_off_and_are_quiet_otherwise(chart_with_notes: Path) -> None:

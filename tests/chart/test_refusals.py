@@ -54,6 +54,9 @@ def test_helm_finds_nothing_to_complain_of(file: Path) -> None:
         {"drill": {"storage": {"size": "all"}}},
         {"drill": {"postgres": {"resources": {}}}},
         {"databases": {"shop": {"drill": {"schedul": "@daily"}}}},
+        {"sync": {"schedule": "hourly"}},
+        {"sync": {"url": "postgresql://a:b@c/d"}},
+        {"databases": {"shop": {"sync": {"enable": True}}}},
         {"moreStores": {"far": {"url": "s3://backups", "secretKey": "a"}}},
         {"moreStores": {"Far": S3}},
         {"store": {**S3, "lock": "on"}},
@@ -123,6 +126,31 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         (minimal(config={"drill": {"sample": 5}}), "config.drill.sample is set: write drill.sample instead"),
         (minimal(config={"drill": {"folder": "/a"}}), "config.drill.folder is set: write drill.storage instead"),
         (minimal(drill={"storage": {"storageClass": "fast"}}), "drill.storage.volume is not"),
+        (
+            minimal(sync={"enabled": True}),
+            "sync.enabled is set, and no second database: make a Secret with its address",
+        ),
+        (
+            {"databases": {"crm": {**SHOP, "sync": {"enabled": True}}}, "store": S3},
+            "name it in databases.crm.sync.existingSecret",
+        ),
+        (
+            minimal(sync={"enabled": True, "existingSecret": "a"}, config={"sync": {"url_file": "/run/a"}}),
+            "sync.existingSecret and config.sync.url_file both name a second database",
+        ),
+        (
+            minimal(sync={"enabled": True, "existingSecret": "shop"}),
+            "sync has the Secret and key of the database itself",
+        ),
+        (
+            {
+                "databases": {"crm": SHOP, "wiki": {"existingSecret": "wiki"}},
+                "store": S3,
+                "sync": {"enabled": True, "existingSecret": "second"},
+            },
+            "databases.crm.sync and databases.wiki.sync have the same Secret and key",
+        ),
+        (minimal(config={"sync": {"url": "postgresql://a:b@c/d"}}), "name a Secret in sync.existingSecret"),
         (minimal(config={"notify": {"to": "mailto://a"}}), "config.notify.to would put a secret into a ConfigMap"),
         (minimal(config={"notify": {"ping": {"url": "https://a"}}}), "name a Secret in notify.existingSecret"),
         (minimal(config={"notify": {"webhook": {"url": "https://a"}}}), "would put a secret into a ConfigMap"),
@@ -202,7 +230,9 @@ def test_a_section_that_was_left_empty_is_named(section: str) -> None:
     assert f"missing property '{section}'" in rendered.stderr
 
 
-@pytest.mark.parametrize("config", [{"notify": None}, {"notify": "x"}, {"stores": None}, {"database": "x"}])
+@pytest.mark.parametrize(
+    "config", [{"notify": None}, {"stores": None}, {"database": "x"}, {"sync": None}, {"sync": "x"}]
+)
 def test_a_configuration_of_a_strange_shape_breaks_no_template(config: dict[str, Any]) -> None:
     assert "error calling" not in render(minimal(config=config)).stderr
 
@@ -224,9 +254,16 @@ def test_a_release_is_never_upgraded_to_one_restore() -> None:
         {"database": {}, "config": {"database": {"url_file": "/run/secrets/url"}}, "store": S3},
         {"database": SHOP, "config": {"stores": {"main": {"url": "s3://backups"}}}},
         minimal(store={"url": "/srv/backups"}, extraVolumeMounts=[{"name": "nfs", "mountPath": "/srv"}]),
+        minimal(sync={"enabled": True}, config={"sync": {"url_file": "/run/secrets/second"}}),
         minimal(**{"global": {"a": "b"}}),
     ],
-    ids=["a file with the address", "stores of the configuration", "a volume of one's own", "a parent's global values"],
+    ids=[
+        "a file with the address",
+        "stores of the configuration",
+        "a volume of one's own",
+        "a file with the address of the second database",
+        "a parent's global values",
+    ],
 )
 def test_the_chart_takes(values: dict[str, Any]) -> None:
     rendered = render(values)

@@ -19,6 +19,7 @@ IDENTITY = Identity.new()
 SECRETS = {
     "PGPROOF_DATABASE_URL": "postgresql://backup:secret@db.example.com/shop",
     "PGPROOF_RESTORE_TARGET_URL": "postgresql://admin:secret@other.example.com/shop",
+    "PGPROOF_SYNC_URL": "postgresql://sync:secret@reports.example.com/shop",
     "PGPROOF_S3_ACCESS_KEY": "key",
     "PGPROOF_S3_SECRET_KEY": "secret",
     "PGPROOF_IDENTITY": IDENTITY.secret,

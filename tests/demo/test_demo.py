@@ -20,7 +20,8 @@ import psutil
 import psycopg
 import pytest
 
-from backup.demo.story import COMPARE, RESTORE, RESTORED, Done, Servers, tell_story
+from backup.demo.second import Written
+from backup.demo.story import COMPARE, RESTORE, RESTORED, SYNC, Done, Servers, tell_story
 from backup.demo.surroundings import kept_apart
 from backup.errors import IntegrityFailed
 from tests.support.services import missing
@@ -134,6 +135,9 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
         "backup",
         "hear",
         "list",
+        "export",
+        "sync",
+        "again",
         "lose",
         "restore",
         "compare",
@@ -148,6 +152,12 @@ def test_it_backs_up_and_restores_every_row_whatever_the_users_variables_say_and
     (message,) = steps["hear"]["result"]["messages"]
     assert (message["type"], message["data"]["backup"]["id"]) == ("backup.succeeded", steps["backup"]["result"]["id"])
     assert [each["id"] for each in steps["list"]["result"]] == [steps["backup"]["result"]["id"]]
+    exported = steps["export"]["result"]
+    assert exported["stats"] == {name: ROWS[name] for name in ("airlines", "airports", "planes")}
+    assert exported["bytes"] > 500_000
+    for step, figures in (("sync", ("inserted", "unchanged")), ("again", ("unchanged", "inserted"))):
+        tables = {each["table"]: [each[name] for name in figures] for each in steps[step]["result"]["tables"]}
+        assert tables == {name: [rows, 0] for name, rows in ROWS.items()}
     assert steps["lose"]["result"]["relations"] == ["busiest_routes", "flights"]
     assert steps["restore"]["command"] == f"pgproof restore latest --into {RESTORED}"
     assert steps["restore"]["result"]["database"] == RESTORED
@@ -230,6 +240,23 @@ def test_rows_that_did_not_come_back_are_found_and_named() -> None:
                 break
     assert failure.value.exit_code == 7
     assert failure.value.detail == "flights: 336776 rows backed up, 308641 restored"
+
+
+def test_the_rows_are_in_the_file_and_in_the_second_database() -> None:
+    with kept_apart(), closing(tell_story()) as story:
+        address = ""
+        for event in story:
+            if isinstance(event, Done) and isinstance(event.result, Servers):
+                address = event.result.environment["PGPROOF_SYNC_URL"]
+            if isinstance(event, Done) and isinstance(event.result, Written):
+                document = json.loads(event.result.file.read_text())
+                assert {name: len(rows) for name, rows in document["data"].items()} == event.result.stats
+                assert {"carrier": "HA", "name": "Hawaiian Airlines Inc."} in document["data"]["airlines"]
+            if isinstance(event, Done) and event.step == SYNC:
+                with psycopg.connect(address) as second:
+                    counted = {name: second.execute(f"SELECT count(*) FROM {name}").fetchone() for name in ROWS}
+                assert counted == {name: (rows,) for name, rows in ROWS.items()}
+                break
 
 
 def test_without_its_packages_it_says_how_to_install_them(tmp_path: Path) -> None:

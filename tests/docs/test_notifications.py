@@ -44,9 +44,12 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "backup.failed": FAILURE,
     "backup.incomplete": (*BACKUP, "backup.failed"),
     "backup.suspect": (*BACKUP, "backup.failed"),
+    "backup.degraded": (*BACKUP, "backup.failed"),
     "restore.failed": FAILURE,
     "drill.proven": ("Every message", "Every end", "drill.proven"),
     "drill.failed": ("drill.proven", *FAILURE),
+    "sync.succeeded": ("Every message", "Every end", "sync.succeeded"),
+    "sync.failed": FAILURE,
 }
 
 
@@ -75,15 +78,20 @@ def messages(pg18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 shrunk += [pgproof("backup", **url).code for _ in range(2)]
                 shrinking.execute("TRUNCATE large")
                 shrunk.append(pgproof("backup", **url).code)
-            assert shrunk == [11, 0, 0, 12]
+                shrunk.append(pgproof("backup", PGPROOF_PG_BIN=None, PGPROOF_NO_FALLBACK="0", **url).code)
+            assert shrunk == [11, 0, 0, 12, 13]
             codes = [pgproof(*words.split()).code for words in ("backup", f"restore latest --into {DATABASE}_2")]
             codes += [pgproof("drill", "latest", *check).code for check in ([], ["--check", "SELECT false"])]
-            for name in (DATABASE, f"{DATABASE}_2", f"{DATABASE}_shrinks"):
+            connection.execute(f"CREATE DATABASE {DATABASE}_second".encode())
+            with pg18.connect(DATABASE) as first:
+                first.execute("CREATE TABLE orders AS SELECT 1 AS id; ALTER TABLE orders ADD PRIMARY KEY (id)")
+            codes += [pgproof("sync", PGPROOF_SYNC_URL=pg18.url(f"{DATABASE}{end}")).code for end in ("_second", "")]
+            for name in (DATABASE, f"{DATABASE}_2", f"{DATABASE}_second", f"{DATABASE}_shrinks"):
                 connection.execute(f"DROP DATABASE {name}".encode())
         codes += [pgproof(*words.split()).code for words in ("backup", "restore 20200101T000000Z", "notify --test")]
         codes.append(pgproof("prune", "--target", "nobody").code)
         codes.append(pgproof("check", "--max-age", "1s", "--alert").code)
-        assert codes == [0, 0, 0, 7, 4, 9, 0, 9, 16]
+        assert codes == [0, 0, 0, 7, 0, 3, 4, 9, 0, 9, 16]
         yield {message.json["type"]: message for message in receiver.messages}
 
 

@@ -35,6 +35,22 @@ EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
 """Not run here: an installation takes the network and minutes, and tests/cluster/test_pages.py has the cluster."""
 
+TEN_TABLES = """
+CREATE TABLE users (id int PRIMARY KEY, email text, password_hash text, session_token text, updated_at timestamptz);
+CREATE TABLE profiles (id int PRIMARY KEY, user_id int REFERENCES users);
+CREATE TABLE memberships (user_id int PRIMARY KEY);
+CREATE TABLE groups (id int PRIMARY KEY);
+CREATE TABLE roles (id int PRIMARY KEY);
+CREATE TABLE wallets (user_id int PRIMARY KEY, balance numeric);
+CREATE TABLE transactions (id int PRIMARY KEY, created_at timestamptz);
+CREATE TABLE orders (id int PRIMARY KEY, created_at timestamptz DEFAULT now(), updated_at timestamptz);
+CREATE TABLE products (id int PRIMARY KEY, name text, price numeric);
+CREATE TABLE settings (name text PRIMARY KEY, value jsonb);
+CREATE TABLE audit_log (id int PRIMARY KEY, payload jsonb);
+INSERT INTO users VALUES (1, 'a@example.com', 'h4sh', 't0ken');
+INSERT INTO transactions SELECT n, '2026-01-01Z'::timestamptz + n * interval '1 hour' FROM generate_series(1, 600) n;
+"""
+"""What the choice of rows on the page is made for, and one table that it reads inside another."""
 PROSE = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 FIRST_SCREEN = 45
 
@@ -150,6 +166,38 @@ def test_the_choice_of_rows_that_a_page_shows_loads(section: str, tmp_path: Path
     file = tmp_path / "pgproof.yaml"
     file.write_text(blocks(README, "yaml")[section])
     assert load({}, {}, file=file).rows.choice.tables["users"].exclude[0] == "password_hash"
+
+
+def test_the_choice_of_rows_that_the_page_shows_exports_ten_tables_and_syncs_three(
+    pg18: Server, other_server: Server, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    name = new_database(pg18)
+    with pg18.connect(name) as connection:
+        connection.execute(TEN_TABLES)
+    with other_server.connect() as connection:
+        connection.execute("CREATE DATABASE reports")
+    environ = {
+        "PGPROOF_DATABASE_URL": pg18.url(name),
+        "PGPROOF_SYNC_URL": other_server.url("reports"),
+        "PGPROOF_CONFIG": "pgproof.yaml",
+    }
+    (tmp_path / "pgproof.yaml").write_text(blocks(README, "yaml")[ROWS])
+    document = json.loads(run("pgproof export", tmp_path, pg18, **environ))
+    assert len(document["stats"]) == 10
+    assert document["stats"]["transactions"] == 500
+    assert [row["id"] for row in document["data"]["transactions"]] == list(range(600, 100, -1))
+    assert document["data"]["users"] == [{"id": 1, "email": "a@example.com", "updated_at": None, "profiles": []}]
+    assert document["left_out"]["users"] == ["password_hash", "session_token"]
+
+    (tmp_path / "pgproof.yaml").write_text(blocks(README, "yaml")[SECOND_DATABASE])
+    run("pgproof sync", tmp_path, pg18, **environ)
+    with other_server.connect("reports") as connection:
+        made = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns\
+            WHERE table_schema = 'public'"
+        ).fetchall()
+    assert {table for table, _ in made} == {"users", "products", "orders"}
+    assert {column for table, column in made if table == "users"} == {"id", "email", "updated_at"}
 
 
 def test_the_lines_of_the_first_screen_and_the_other_ways_restore(

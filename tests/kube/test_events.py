@@ -86,6 +86,8 @@ def test_the_event_is_about_that_cronjob_and_no_other(pod: Pod) -> None:
         ("restore.failed", "RestoreFailed", "Warning"),
         ("drill.proven", "DrillProven", "Normal"),
         ("drill.failed", "DrillFailed", "Warning"),
+        ("sync.succeeded", "SyncSucceeded", "Normal"),
+        ("sync.failed", "SyncFailed", "Warning"),
     ],
 )
 def test_how_it_ended_is_the_reason_and_a_failure_is_a_warning(
