@@ -117,7 +117,10 @@ def test_rows_that_are_there_already_are_named_and_nothing_is_changed(shop: Shop
 
 
 def test_a_failure_in_a_later_table_leaves_the_earlier_ones_as_they_were(shop: Shop) -> None:
-    tables = {"users": [{"id": 8, "email": "8"}], "wallets": [{"user_id": 8, "balance": 1}, {"user_id": 9}]}
+    tables: dict[str, list[dict[str, Any]]] = {
+        "users": [{"id": 8, "email": "8"}],
+        "wallets": [{"user_id": 8, "balance": 1}, {"user_id": 9}],
+    }
     ended = refused(shop, written(shop, tables))
     assert ended.complaint == "wallets: a row does not fit"
     assert 'row 2 (user_id 9): insert or update on table "wallets" violates foreign key' in ended.stderr
