@@ -91,8 +91,14 @@ def found(name: str, catalogue: Catalogue) -> Relation:
     return relation
 
 
-def stream_of(relation: Relation, rows: Sequence[Row], **options: Any) -> RowStream:  # noqa: ANN401 -- of RowStream
-    data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+def stream_of(
+    relation: Relation,
+    rows: Sequence[Row],
+    *,
+    ascii_only: bool = True,
+    **options: Any,  # noqa: ANN401 -- of RowStream
+) -> RowStream:
+    data = b"".join(json.dumps(row, ensure_ascii=ascii_only).encode() + b"\n" for row in rows)
 
     @contextmanager
     def opened() -> Iterator[ByteReader]:

@@ -6,6 +6,7 @@ in a savepoint. Memory here and room on the server's disk stay those of a batch,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Filling:
         read = written = 0
         with self.stream.open() as reader:
             batches = _Batches(reader)
-            while count := self._load(batches):
+            while count := self._load(batches, self.stream.first + read):
                 first = self.stream.first + read
                 read += count
                 written += write_rows(
@@ -109,15 +110,25 @@ class Filling:
                     lambda start, end: connection.execute(statement + verbatim(f"{start} AND {end}")).rowcount,
                     self._named,
                     table=self.stream.relation.label,
+                    known="with --upsert rows that are there already are updated",
                 )
                 connection.execute(verbatim("TRUNCATE {}").format(_LINES))
         connection.execute(verbatim("DROP TABLE {}").format(_LINES))
         return read, written
 
-    def _load(self, batches: _Batches) -> int:
+    def _load(self, batches: _Batches, first: int) -> int:
+        """The next lines, of which the first has this number; returns how many there are, none at the end."""
         with self.connection.cursor() as cursor:
-            with cursor.copy(_COPY.format(_LINES)) as copy:
-                batches.write_next(copy)
+            try:
+                with cursor.copy(_COPY.format(_LINES)) as copy:
+                    batches.write_next(copy)
+            except psycopg.DataError as error:
+                place = re.search(r"\bline (\d+)", error.diag.context or "")
+                number = first + int(place[1]) - 1 if place else first
+                raise RestoreFailed(
+                    f"{self.stream.relation.label}: row {number} does not fit: {error.diag.message_primary}",
+                    hint="nothing was changed",
+                ) from error
             return cursor.rowcount
 
     def _statement(self) -> sql.Composed:
@@ -196,6 +207,7 @@ def write_rows(
     named: Callable[[int], str],
     *,
     table: str,
+    known: str = "",
 ) -> int:
     """Write rows, from one number to another with both; returns how many were.
 
@@ -205,6 +217,7 @@ def write_rows(
         write: writes those from a number to a number.
         named: tells one to people.
         table: how it is called.
+        known: what to do where a row is there already.
 
     Raises:
         RestoreFailed: some do not fit; names up to TOLD of them.
@@ -221,11 +234,11 @@ def write_rows(
     if not misfits:  # each half fits alone
         raise whole
     count = f"{TOLD} rows or more do" if len(misfits) == TOLD else "a row does" if len(misfits) == 1 else ""
-    known = any(isinstance(error, psycopg.errors.UniqueViolation) for _, error in misfits)
+    twice = any(isinstance(error, psycopg.errors.UniqueViolation) for _, error in misfits)
     raise RestoreFailed(
         f"{table}: {count or f'{len(misfits)} rows do'} not fit",
         detail="\n".join(f"{named(number)}: {_said(error)}" for number, error in misfits),
-        hint="nothing was changed" + ("; with --upsert rows that are there already are updated" if known else ""),
+        hint="; ".join(filter(None, ("nothing was changed", known if twice else ""))),
     ) from whole
 
 

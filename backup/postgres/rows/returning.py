@@ -151,7 +151,7 @@ def carry_out(connection: Connection, plan: ReturnPlan) -> tuple[ReturnedTable, 
             read, inserted, updated, unchanged = (sum(each) for each in zip(*figures, strict=True))
             table = relation.label
             done.append(ReturnedTable(table=table, read=read, inserted=inserted, updated=updated, unchanged=unchanged))
-            log.info("rows are back", table=table, read=read, inserted=inserted, updated=updated)
+            log.info("rows written", table=table, read=read, inserted=inserted, updated=updated)
         with _told():
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with _told():
