@@ -282,6 +282,17 @@ def test_a_safety_backup_is_made_first(shop: Shop) -> None:
         assert "it is a dump of pg_dump" in ended.complaint
 
 
+def test_how_it_ended_is_announced(shop: Shop) -> None:
+    file = exported(shop, "wallets")
+    outcome = shop.run.home / "outcome"
+    told = Shop(shop.server, shop.name, shop.run.changed(PGPROOF_TERMINATION_LOG=str(outcome)))
+    restored(told, file, "--upsert")
+    text = f"out.json restored into {shop.name}: 5 rows read, 0 inserted, 0 updated, 5 unchanged"
+    assert text in outcome.read_text()
+    refused(told, file)
+    assert "wallets: 5 rows do not fit" in outcome.read_text()
+
+
 def test_a_dry_run_checks_everything_and_changes_nothing(shop: Shop) -> None:
     shop.sql("ALTER TABLE users ADD COLUMN up bigint CONSTRAINT up REFERENCES users")
     shop.sql("CREATE SEQUENCE s OWNED BY users.id")

@@ -210,3 +210,17 @@ def test_values_as_text_come_by_the_form_of_their_type(base: Base) -> None:
     with pytest.raises(RestoreFailed, match="t: a row does not fit") as caught:
         base.put("t", [{**row, "id": 2, "x": "abcd"}], as_text=frozenset(row))
     assert caught.value.detail == "row 1 (id 2): value too long for type character varying(3)"
+
+
+def test_a_row_larger_than_a_batch_comes_whole(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int, x text)")
+    rows = [{"id": 1, "x": "a"}, {"id": 2, "x": "b" * (20 << 20)}, {"id": 3, "x": "c"}]
+    assert base.bring(("t", rows)) == {"t": (3, 3, 0, 0)}
+    assert base.sql("SELECT id, length(x) FROM t ORDER BY id") == [(1, 1), (2, 20 << 20), (3, 1)]
+
+
+def test_json_that_the_server_cannot_take_apart_is_named(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int, j json)")
+    error = base.refused(("t", [{"id": 1, "j": {"a": 1}}, {"id": 2, "j": {"a": "\0"}}]))
+    assert error.detail is not None
+    assert error.detail.startswith("row 2: unsupported Unicode escape sequence")

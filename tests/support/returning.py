@@ -38,12 +38,17 @@ class Base:
             return found.fetchall() if found.description else []
 
     def bring(
-        self, *tables: tuple[str, Sequence[Row]], upsert: bool = False, disable_triggers: bool = False
+        self,
+        *tables: tuple[str, Sequence[Row]],
+        upsert: bool = False,
+        disable_triggers: bool = False,
+        lock_timeout: str = "0",
     ) -> dict[str, tuple[int, int, int, int]]:
         """Read, inserted, updated, unchanged by table."""
         with connect(Address.parse(self.url)) as connection:
             path = search_path(connection)
             settle(connection)
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [lock_timeout])
             with connection.transaction():
                 catalogue = read_catalogue(connection, path)
                 streams = [stream_of(found(name, catalogue), rows) for name, rows in tables]

@@ -288,8 +288,9 @@ def _told(table: str | None = None) -> Iterator[None]:
         said = error.diag.message_primary or str(error)
         if isinstance(error, sql_errors.InsufficientPrivilege):
             raise AccessDenied(f"{where}the database refuses us: {said}", hint="nothing was changed") from error
+        locked = isinstance(error, sql_errors.LockNotAvailable)
         raise RestoreFailed(
             f"{where}the database does not take the rows: {said}",
             detail=error.diag.message_detail if isinstance(error, sql_errors.ForeignKeyViolation) else None,
-            hint="nothing was changed",
+            hint="nothing was changed" + ("; another session holds a lock, see PGPROOF_LOCK_WAIT_TIMEOUT" * locked),
         ) from error
