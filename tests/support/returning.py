@@ -63,12 +63,16 @@ class Base:
                 return put_rows(connection, stream_of(found(name, read_catalogue(connection, path)), rows, **options))
 
     def refused(
-        self, *tables: tuple[str, Sequence[Row]], kind: type[PgproofError] = RestoreFailed, **options: bool
+        self,
+        *tables: tuple[str, Sequence[Row]],
+        kind: type[PgproofError] = RestoreFailed,
+        upsert: bool = False,
+        disable_triggers: bool = False,
     ) -> PgproofError:
         """Why they do not come, with everything as it was."""
         before = self.contents()
         with pytest.raises(kind) as caught:
-            self.bring(*tables, **options)
+            self.bring(*tables, upsert=upsert, disable_triggers=disable_triggers)
         assert self.contents() == before
         return caught.value
 
