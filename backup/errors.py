@@ -16,7 +16,7 @@ PgproofError                 1   a bug, or something nobody thought of
 ├── StoreUnreachable         6   the store does not answer             (retryable)
 │   ├── StoreMissing         6   it answers, but has no such bucket or folder
 │   └── ObjectMissing        6   it has no such object
-├── IntegrityFailed          7   stored bytes are not those that were written
+├── IntegrityFailed          7   stored bytes are not those that were written; a document of rows is cut
 │   └── ObjectExists         7   there is an object already where a new one should be
 ├── ProofMismatch            7   what was restored is not what the backup's snapshot held
 ├── RestoreFailed            8   the restore did not come to its end
@@ -153,7 +153,7 @@ class ObjectMissing(StoreUnreachable):
 
 
 class IntegrityFailed(PgproofError):
-    """The stored bytes are not those that were written."""
+    """The stored bytes are not those that were written; or a document of rows is not whole."""
 
     exit_code = 7
 

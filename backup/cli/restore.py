@@ -49,7 +49,8 @@ def restore(
     """Restore a backup, by default into a new database: nothing that is there is touched.
 
     BACKUP is an id, `latest`, or a time: the newest backup at or before it. The dump is streamed from the store and
-    checked on its way. Whatever goes wrong, no half database is left.
+    checked on its way. Whatever goes wrong, no half database is left. With --document the rows of an export come back
+    into the tables that are there.
     """
     refuse_two_sources(said, request, document)
     if target_url_file:

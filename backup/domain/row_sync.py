@@ -54,8 +54,15 @@ class TablePlan:
 
     @property
     def compared(self) -> tuple[Column, ...]:
-        """The columns that may differ between rows with the same key; also of the key, where equal is not the same."""
-        return tuple(each for each in self.columns if each.name not in self.key.columns or each.type not in _EXACT)
+        """The columns that may differ between rows with the same key; also of the key, where equal is not the same.
+
+        Without those that the server lets nobody change.
+        """
+        return tuple(
+            each
+            for each in self.columns
+            if not each.fixed and (each.name not in self.key.columns or each.type not in _EXACT)
+        )
 
 
 def plan_sync(chosen: Sequence[ChosenTable], target: Catalogue) -> tuple[tuple[TablePlan, ...], tuple[Problem, ...]]:

@@ -76,6 +76,7 @@ class Column:
         filled: by a default or as an identity, where nothing else is said.
         quoted: its name as SQL writes it.
         equality: the schema of the operator that compares two of its type.
+        fixed: an identity that is always generated: of a row that is there nothing else can be made.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Column:
     filled: bool = False
     quoted: str = ""
     equality: str = "pg_catalog"
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

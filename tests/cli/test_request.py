@@ -54,9 +54,18 @@ def test_a_whole_request_may_replace(tmp_path: Path) -> None:
     assert read(tmp_path, {**REPLACE, "disconnect": "true"}) == wanted
 
 
+def test_how_rows_come_back_in_place_may_be_said(tmp_path: Path) -> None:
+    wanted = Wanted(backup=ID, in_place=True, confirm="shop", upsert=True, disable_triggers=True)
+    assert read(tmp_path, {**OVERWRITE, "upsert": "true", "disable-triggers": "true"}) == wanted
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        (
+            {"in-place": "", "replace": "true", "upsert": "true"},
+            "upsert in the restore request goes with in-place, and says nothing without",
+        ),
         ({"into": "x"}, "into and replace in the restore request exclude each other"),
         ({"in-place": "true"}, "in-place and replace in the restore request exclude each other"),
         ({"table": "orders"}, "table and replace in the restore request exclude each other"),

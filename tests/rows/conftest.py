@@ -88,6 +88,6 @@ def shop(empty: Shop) -> Shop:
 
 
 @pytest.fixture
-def base(pg18: Server, new_database: NewDatabase) -> Base:
-    name = new_database(pg18)
-    return Base(pg18, name, pg18.url(name))
+def base(any_server: Server, new_database: NewDatabase) -> Base:
+    name = new_database(any_server)
+    return Base(any_server, name, any_server.url(name))

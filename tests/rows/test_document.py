@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +17,12 @@ from tests.rows.conftest import Shop, shop_on
 from tests.support.command import Finished, wait_until
 from tests.support.sink import load_roles, load_sink
 
+Tables = Mapping[str, Sequence[Mapping[str, object]]]
+
 OPTIONS = ("--no-safety-backup", "--json")
 
 
-def written(shop: Shop, tables: Mapping[str, list[dict[str, Any]]], **changes: object) -> str:
+def written(shop: Shop, tables: Tables, **changes: object) -> str:
     """A document in the home of the shop."""
     stats = {name: len(rows) for name, rows in tables.items()}
     document = {"success": True, "timestamp": "2026-11-22T08:00:00Z", "stats": stats, "data": tables, **changes}
@@ -117,10 +119,7 @@ def test_rows_that_are_there_already_are_named_and_nothing_is_changed(shop: Shop
 
 
 def test_a_failure_in_a_later_table_leaves_the_earlier_ones_as_they_were(shop: Shop) -> None:
-    tables: dict[str, list[dict[str, Any]]] = {
-        "users": [{"id": 8, "email": "8"}],
-        "wallets": [{"user_id": 8, "balance": 1}, {"user_id": 9}],
-    }
+    tables: Tables = {"users": [{"id": 8, "email": "8"}], "wallets": [{"user_id": 8, "balance": 1}, {"user_id": 9}]}
     ended = refused(shop, written(shop, tables))
     assert ended.complaint == "wallets: a row does not fit"
     assert 'row 2 (user_id 9): insert or update on table "wallets" violates foreign key' in ended.stderr
@@ -128,7 +127,7 @@ def test_a_failure_in_a_later_table_leaves_the_earlier_ones_as_they_were(shop: S
 
 def test_rows_with_other_keys_get_the_defaults_of_their_columns(empty: Shop) -> None:
     empty.sql("CREATE TABLE t (id serial PRIMARY KEY, a text DEFAULT 'a', b int DEFAULT 7)")
-    rows: list[dict[str, Any]] = [{"id": 5}, {"id": 6, "a": None}, {}, {"a": "x", "b": 1}]
+    rows: list[dict[str, object]] = [{"id": 5}, {"id": 6, "a": None}, {}, {"a": "x", "b": 1}]
     file = written(empty, {"t": rows})
     assert restored(empty, file) == {"t": (4, 4, 0, 0)}
     assert empty.sql("SELECT id, a, b FROM t ORDER BY id") == [(1, "a", 7), (2, "x", 1), (5, "a", 7), (6, None, 7)]
@@ -139,7 +138,7 @@ def test_rows_with_other_keys_get_the_defaults_of_their_columns(empty: Shop) -> 
 
 def test_every_problem_is_told_at_once_with_the_nearest_names(shop: Shop) -> None:
     shop.sql("CREATE SCHEMA audit; CREATE TABLE audit.log (id int)")
-    tables = {
+    tables: Tables = {
         "user": [{"id": 1}],
         "users": [{"id": 1, "e_mail": "x"}],
         "rich": [{"user_id": 1}],
@@ -281,6 +280,17 @@ def test_a_safety_backup_is_made_first(shop: Shop) -> None:
         ended = with_store("restore", backup["id"], "--in-place", "--confirm", shop.name, option)
         assert ended.code == 2
         assert "it is a dump of pg_dump" in ended.complaint
+
+
+def test_how_it_ended_is_announced(shop: Shop) -> None:
+    file = exported(shop, "wallets")
+    outcome = shop.run.home / "outcome"
+    told = Shop(shop.server, shop.name, shop.run.changed(PGPROOF_TERMINATION_LOG=str(outcome)))
+    restored(told, file, "--upsert")
+    text = f"out.json restored into {shop.name}: 5 rows read, 0 inserted, 0 updated, 5 unchanged"
+    assert text in outcome.read_text()
+    refused(told, file)
+    assert "wallets: 5 rows do not fit" in outcome.read_text()
 
 
 def test_a_dry_run_checks_everything_and_changes_nothing(shop: Shop) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from backup.errors import AccessDenied, ConfigurationError, RestoreFailed
 from backup.postgres.rows import lines as lines_module
-from tests.fixtures.postgres import NewRole
+from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.support.returning import Base, as_role, numbered
 
 
@@ -243,3 +243,23 @@ def test_a_server_that_only_reads_is_told(base: Base) -> None:
     base.sql(f"ALTER DATABASE {base.name} SET default_transaction_read_only = on")
     with pytest.raises(RestoreFailed, match="read-only transaction"):
         base.bring(("t", numbered([1])))
+
+
+def test_a_foreign_key_that_is_not_enforced_stays_so(pg18: Server, new_database: NewDatabase) -> None:
+    name = new_database(pg18)
+    base = Base(pg18, name, pg18.url(name))
+    base.sql("CREATE TABLE t (id int PRIMARY KEY, up int REFERENCES t NOT ENFORCED)")
+    query = "SELECT conenforced, condeferrable, condeferred, convalidated FROM pg_constraint WHERE contype = 'f'"
+    before = base.sql(query)
+    assert base.bring(("t", [{"id": 1, "up": 9}])) == {"t": (1, 1, 0, 0)}
+    assert base.sql(query) == before
+
+
+def test_a_table_that_others_hold_is_waited_for_as_long_as_is_said(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    with base.server.connect(base.name) as other, other.transaction():
+        other.execute("LOCK TABLE t IN EXCLUSIVE MODE")
+        with pytest.raises(RestoreFailed) as caught:
+            base.bring(("t", numbered([1])), lock_timeout="100ms")
+    assert "lock timeout" in caught.value.message
+    assert "PGPROOF_LOCK_WAIT_TIMEOUT" in (caught.value.hint or "")

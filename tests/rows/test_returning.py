@@ -4,6 +4,7 @@ import pytest
 
 from backup.errors import ConfigurationError, RestoreFailed
 from backup.postgres.rows import lines as lines_module
+from tests.fixtures.postgres import NewDatabase, Server
 from tests.support.returning import Base, Row, numbered
 
 
@@ -164,3 +165,62 @@ def test_names_of_any_kind_are_taken(base: Base, *, upsert: bool) -> None:
     assert base.states() == before
     error = base.refused((name, [{**rows[0], "x %": "y"}]), upsert=upsert)
     assert "row 1 (i %s {} 1): invalid input value" in (error.detail or "")
+
+
+def test_an_upsert_leaves_identities_alone_that_are_always_generated(base: Base) -> None:
+    base.sql("CREATE TABLE t (k text PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, x int)")
+    assert base.bring(("t", [{"k": "a", "n": 7, "x": 1}]), upsert=True) == {"t": (1, 1, 0, 0)}
+    assert base.bring(("t", [{"k": "a", "n": 8, "x": 2}]), upsert=True) == {"t": (1, 0, 1, 0)}
+    assert base.sql("SELECT * FROM t") == [("a", 7, 2)]
+
+
+def test_a_row_that_the_encoding_of_the_server_cannot_hold_is_named(pg18: Server, new_database: NewDatabase) -> None:
+    name = new_database(pg18, options="ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    base = Base(pg18, name, pg18.url(name))
+    base.sql("CREATE TABLE t (id int, x text)")
+    assert base.put("t", [{"id": 1, "x": "\u00e9"}], ascii_only=False) == 1
+    with pytest.raises(RestoreFailed, match="t: row 2 does not fit: character with byte sequence"):
+        base.put("t", [{"id": 1, "x": "\u00e9"}, {"id": 2, "x": "\u4e2d"}], ascii_only=False)
+    error = base.refused(("t", [{"id": 1, "x": "\u4e2d"}]))
+    assert error.message == "t: a row does not fit"
+
+
+def test_values_as_text_come_by_the_form_of_their_type(base: Base) -> None:
+    base.sql("""CREATE TYPE pair AS (a int, j json); CREATE DOMAIN doc AS jsonb CHECK (value IS NOT NULL);
+        CREATE TABLE t (id int PRIMARY KEY, j json, d doc, a int[], p pair, js json[], v int2vector, b bytea,
+            c char(4), f float8, n numeric, x varchar(3))""")
+    row = {
+        "id": 1,
+        "j": '{"a":  "\\u0000", "a": 2}',
+        "d": "[1]",
+        "a": "[0:1]={1,2}",
+        "p": '(1,"{""a"":  1}")',
+        "js": '{"{\\"a\\":  1}",NULL}',
+        "v": "3 4",
+        "b": "\\xff00",
+        "c": "x   ",
+        "f": "-0",
+        "n": "NaN",
+        "x": "abc",
+    }
+    assert base.put("t", [row], as_text=frozenset(row)) == 1
+    columns = ", ".join(f"{name}::text" for name in row if name not in {"id", "c"})
+    assert base.sql(f"SELECT {columns} FROM t") == [tuple(row[name] for name in row if name not in {"id", "c"})]
+    assert base.sql("SELECT octet_length(c) FROM t") == [(4,)]
+    with pytest.raises(RestoreFailed, match="t: a row does not fit") as caught:
+        base.put("t", [{**row, "id": 2, "x": "abcd"}], as_text=frozenset(row))
+    assert caught.value.detail == "row 1 (id 2): value too long for type character varying(3)"
+
+
+def test_a_row_larger_than_a_batch_comes_whole(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int, x text)")
+    rows = [{"id": 1, "x": "a"}, {"id": 2, "x": "b" * (20 << 20)}, {"id": 3, "x": "c"}]
+    assert base.bring(("t", rows)) == {"t": (3, 3, 0, 0)}
+    assert base.sql("SELECT id, length(x) FROM t ORDER BY id") == [(1, 1), (2, 20 << 20), (3, 1)]
+
+
+def test_json_that_the_server_cannot_take_apart_is_named(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int, j json)")
+    error = base.refused(("t", [{"id": 1, "j": {"a": 1}}, {"id": 2, "j": {"a": "\0"}}]))
+    assert error.detail is not None
+    assert error.detail.startswith("row 2: unsupported Unicode escape sequence")

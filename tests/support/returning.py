@@ -38,12 +38,17 @@ class Base:
             return found.fetchall() if found.description else []
 
     def bring(
-        self, *tables: tuple[str, Sequence[Row]], upsert: bool = False, disable_triggers: bool = False
+        self,
+        *tables: tuple[str, Sequence[Row]],
+        upsert: bool = False,
+        disable_triggers: bool = False,
+        lock_timeout: str = "0",
     ) -> dict[str, tuple[int, int, int, int]]:
         """Read, inserted, updated, unchanged by table."""
         with connect(Address.parse(self.url)) as connection:
             path = search_path(connection)
             settle(connection)
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [lock_timeout])
             with connection.transaction():
                 catalogue = read_catalogue(connection, path)
                 streams = [stream_of(found(name, catalogue), rows) for name, rows in tables]
@@ -58,12 +63,16 @@ class Base:
                 return put_rows(connection, stream_of(found(name, read_catalogue(connection, path)), rows, **options))
 
     def refused(
-        self, *tables: tuple[str, Sequence[Row]], kind: type[PgproofError] = RestoreFailed, **options: bool
+        self,
+        *tables: tuple[str, Sequence[Row]],
+        kind: type[PgproofError] = RestoreFailed,
+        upsert: bool = False,
+        disable_triggers: bool = False,
     ) -> PgproofError:
         """Why they do not come, with everything as it was."""
         before = self.contents()
         with pytest.raises(kind) as caught:
-            self.bring(*tables, **options)
+            self.bring(*tables, upsert=upsert, disable_triggers=disable_triggers)
         assert self.contents() == before
         return caught.value
 
@@ -91,8 +100,14 @@ def found(name: str, catalogue: Catalogue) -> Relation:
     return relation
 
 
-def stream_of(relation: Relation, rows: Sequence[Row], **options: Any) -> RowStream:  # noqa: ANN401 -- of RowStream
-    data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+def stream_of(
+    relation: Relation,
+    rows: Sequence[Row],
+    *,
+    ascii_only: bool = True,
+    **options: Any,  # noqa: ANN401 -- of RowStream
+) -> RowStream:
+    data = b"".join(json.dumps(row, ensure_ascii=ascii_only).encode() + b"\n" for row in rows)
 
     @contextmanager
     def opened() -> Iterator[ByteReader]:

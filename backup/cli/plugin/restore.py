@@ -12,7 +12,7 @@ from backup.cli.plugin.running import detach as detach_option
 from backup.cli.plugin.running import run_job
 from backup.cli.plugin.running import start_within as start_within_option
 
-_ELSEWHERE = {"request", "target_url", "target_url_file"}
+_ELSEWHERE = {"request", "document", "target_url", "target_url_file"}
 """Options of `pgproof restore` that name files of the pod, or a secret: the chart's business."""
 
 

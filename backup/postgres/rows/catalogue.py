@@ -23,6 +23,7 @@ _COLUMN = (
     "filled",
     "quoted",
     "equality",
+    "fixed",
 )
 """What rows_columns.sql says of a column, in its order."""
 

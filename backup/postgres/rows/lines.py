@@ -1,15 +1,14 @@
 """Lines of JSON on their way into a table: a batch of them by COPY into a temporary table, from there by INSERT.
 
-Owns the form of that statement, and how the rows that do not fit are found: a batch that fails is tried in halves, each
-in a savepoint. Memory here and room on the server's disk stay those of a batch, at any size.
+Owns the form of that statement. Memory here and room on the server's disk stay those of a batch, at any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 
 import psycopg
 from psycopg import Copy, sql
@@ -18,6 +17,7 @@ from backup.domain.rows import Relation
 from backup.errors import RestoreFailed
 from backup.postgres.connection import Connection, is_lost
 from backup.postgres.rows.forms import read_forms
+from backup.postgres.rows.misfits import told_row, write_rows
 from backup.postgres.rows.query import NOTHING, names, verbatim
 from backup.postgres.snapshot import one_row
 from backup.stream.readers import READ_SIZE, ByteReader
@@ -25,9 +25,6 @@ from backup.stream.readers import READ_SIZE, ByteReader
 BATCH = 16 << 20
 """Bytes of a batch at least, up to the next line end: so many that the statements do not count, and few enough to be
 tried again in halves (a guess)."""
-
-TOLD = 10
-"""Rows that do not fit and are named; whoever has more has seen enough."""
 
 NUMBER = "pgproof_number"
 """A column with the place of a row among its lines."""
@@ -37,12 +34,6 @@ _COPY = verbatim(
     "COPY {} (line) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', FORCE_NOT_NULL (line), ENCODING 'UTF8')"
 )
 """CSV whose quote and delimiter no JSON has unescaped: the lines are the JSON itself."""
-
-_NOT_OF_ROWS = ("08", "25", "28", "40", "42", "53", "55", "57", "58", "XX")
-"""Classes of SQLSTATE that say nothing of a row: lines and locks, rights and names, a server without room."""
-
-_WITH_WHOLE_ROW = ("23502", "23514")
-"""Errors whose detail is all of a row: not null and check. It may hold what nobody should see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +91,7 @@ class Filling:
         read = written = 0
         with self.stream.open() as reader:
             batches = _Batches(reader)
-            while count := self._load(batches):
+            while count := self._load(batches, self.stream.first + read):
                 first = self.stream.first + read
                 read += count
                 written += write_rows(
@@ -109,15 +100,25 @@ class Filling:
                     lambda start, end: connection.execute(statement + verbatim(f"{start} AND {end}")).rowcount,
                     self._named,
                     table=self.stream.relation.label,
+                    known="with --upsert rows that are there already are updated",
                 )
                 connection.execute(verbatim("TRUNCATE {}").format(_LINES))
         connection.execute(verbatim("DROP TABLE {}").format(_LINES))
         return read, written
 
-    def _load(self, batches: _Batches) -> int:
+    def _load(self, batches: _Batches, first: int) -> int:
+        """The next lines, of which the first has this number; returns how many there are, none at the end."""
         with self.connection.cursor() as cursor:
-            with cursor.copy(_COPY.format(_LINES)) as copy:
-                batches.write_next(copy)
+            try:
+                with cursor.copy(_COPY.format(_LINES)) as copy:
+                    batches.write_next(copy)
+            except psycopg.DataError as error:
+                place = re.search(r"\bline (\d+)", error.diag.context or "")
+                number = first + int(place[1]) - 1 if place else first
+                raise RestoreFailed(
+                    f"{self.stream.relation.label}: row {number} does not fit: {error.diag.message_primary}",
+                    hint="nothing was changed",
+                ) from error
             return cursor.rowcount
 
     def _statement(self) -> sql.Composed:
@@ -181,77 +182,3 @@ class _Batches:
                     return
             copy.write(data)
             written += len(data)
-
-
-def told_row(number: int, key: dict[str, object]) -> str:
-    """A row by its number and its key."""
-    said = ", ".join(f"{name} {value}" for name, value in key.items() if value is not None)
-    return f"row {number} ({said})" if said else f"row {number}"
-
-
-def write_rows(
-    connection: Connection,
-    rows: tuple[int, int],
-    write: Callable[[int, int], int],
-    named: Callable[[int], str],
-    *,
-    table: str,
-) -> int:
-    """Write rows, from one number to another with both; returns how many were.
-
-    Args:
-        connection: in a transaction.
-        rows: the numbers.
-        write: writes those from a number to a number.
-        named: tells one to people.
-        table: how it is called.
-
-    Raises:
-        RestoreFailed: some do not fit; names up to TOLD of them.
-        psycopg.Error: what is no fault of rows.
-    """
-    try:
-        with connection.transaction():
-            return write(*rows)
-    except psycopg.Error as error:
-        if not _is_of_rows(error):
-            raise
-        whole = error
-    misfits = list(islice(_misfits(connection, rows, whole, write), TOLD))
-    if not misfits:  # each half fits alone
-        raise whole
-    count = f"{TOLD} rows or more do" if len(misfits) == TOLD else "a row does" if len(misfits) == 1 else ""
-    known = any(isinstance(error, psycopg.errors.UniqueViolation) for _, error in misfits)
-    raise RestoreFailed(
-        f"{table}: {count or f'{len(misfits)} rows do'} not fit",
-        detail="\n".join(f"{named(number)}: {_said(error)}" for number, error in misfits),
-        hint="nothing was changed" + ("; with --upsert rows that are there already are updated" if known else ""),
-    ) from whole
-
-
-def _misfits(
-    connection: Connection, rows: tuple[int, int], error: psycopg.Error, write: Callable[[int, int], int]
-) -> Iterator[tuple[int, psycopg.Error]]:
-    """Of rows that could not be written those that are to blame; those that are not are written on the way."""
-    first, last = rows
-    if first == last:
-        yield first, error
-        return
-    middle = (first + last) // 2
-    for half in ((first, middle), (middle + 1, last)):
-        try:
-            with connection.transaction():
-                write(*half)
-        except psycopg.Error as failed:
-            if not _is_of_rows(failed):
-                raise
-            yield from _misfits(connection, half, failed, write)
-
-
-def _is_of_rows(error: psycopg.Error) -> bool:
-    return not is_lost(error) and not (error.sqlstate or "").startswith(_NOT_OF_ROWS)
-
-
-def _said(error: psycopg.Error) -> str:
-    detail = error.diag.message_detail if error.sqlstate not in _WITH_WHOLE_ROW else None
-    return " ".join(filter(None, (error.diag.message_primary or str(error), f"({detail})" if detail else None)))

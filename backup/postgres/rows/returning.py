@@ -22,10 +22,11 @@ from backup.domain.rows import Catalogue, ChosenTable, Problem, Relation, TableC
 from backup.errors import AccessDenied, RestoreFailed
 from backup.logs import log
 from backup.postgres.connection import Connection, is_lost
-from backup.postgres.queries import read_query
 from backup.postgres.rows.arrival import Arrival
 from backup.postgres.rows.easing import Easing, read_triggers
-from backup.postgres.rows.lines import NUMBER, TOLD, Filling, RowStream, told_row, write_rows
+from backup.postgres.rows.lines import NUMBER, Filling, RowStream
+from backup.postgres.rows.misfits import TOLD, told_row, write_rows
+from backup.postgres.rows.permission import rights_on, temporary_tables
 from backup.postgres.rows.positions import Numbering, read_numberings
 from backup.postgres.rows.query import verbatim
 from backup.postgres.rows.reading import refusal
@@ -123,7 +124,7 @@ def plan_return(
         for stream in by_oid[relation.oid]:
             wrong += problems_of(relation, stream.columns, catalogue, upsert=upsert)
         columns = sorted({name for stream in by_oid[relation.oid] for name in stream.columns})
-        alterable[relation.oid], lacking = _rights(connection, relation, columns, catalogue.role, upsert=upsert)
+        alterable[relation.oid], lacking = rights_on(connection, relation, columns, catalogue.role, upsert=upsert)
         wrong += lacking
     order, waiting = in_order(relations, {oid for oid, may in alterable.items() if may})
     triggers = read_triggers(connection, list(by_oid)) if disable_triggers else ()
@@ -132,7 +133,7 @@ def plan_return(
     wrong += easing.problems(alterable, catalogue.role)
     for numbering in numberings:
         wrong += numbering.problems(catalogue.role)
-    wrong += _temporary(connection, catalogue.role)
+    wrong += temporary_tables(connection, catalogue.role)
     if wrong:
         raise refusal(list(dict.fromkeys(wrong)), about="with the rows or the tables that they come into")
     return ReturnPlan(order=order, streams=by_oid, easing=easing, numberings=numberings, upsert=upsert)
@@ -151,7 +152,7 @@ def carry_out(connection: Connection, plan: ReturnPlan) -> tuple[ReturnedTable, 
             read, inserted, updated, unchanged = (sum(each) for each in zip(*figures, strict=True))
             table = relation.label
             done.append(ReturnedTable(table=table, read=read, inserted=inserted, updated=updated, unchanged=unchanged))
-            log.info("rows are back", table=table, read=read, inserted=inserted, updated=updated)
+            log.info("rows written", table=table, read=read, inserted=inserted, updated=updated)
         with _told():
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with _told():
@@ -224,35 +225,6 @@ def _table(relation: Relation) -> sql.Identifier:
     return sql.Identifier(relation.schema, relation.name)
 
 
-def _rights(
-    connection: Connection, relation: Relation, columns: Sequence[str], role: str, *, upsert: bool
-) -> tuple[bool, list[Problem]]:
-    """Whether the role may alter a table, and what it lacks to write these columns."""
-    if not relation.is_table:
-        return True, []
-    alterable, insert, update, select = one_row(
-        connection, read_query("rows_rights"), {"oid": relation.oid, "columns": list(columns)}
-    )
-    wanted = {"INSERT": insert, **({"SELECT": select, "UPDATE": update} if upsert else {})}
-    missing = ", ".join(right for right, given in wanted.items() if not given)
-    if not missing:
-        return alterable, []
-    hint = f"GRANT {missing} ON {relation.quoted} TO {role};"
-    return alterable, [Problem(text=f"{role} may not write to {relation.quoted}", hint=hint, denied=True)]
-
-
-def _temporary(connection: Connection, role: str) -> list[Problem]:
-    may, database = one_row(
-        connection,
-        "SELECT pg_catalog.has_database_privilege(current_database(), 'TEMPORARY'),"
-        " pg_catalog.quote_ident(current_database())",
-    )
-    if may:
-        return []
-    hint = f"GRANT TEMPORARY ON DATABASE {database} TO {role};"
-    return [Problem(text=f"{role} may not make temporary tables, in which rows arrive", hint=hint, denied=True)]
-
-
 def _read_as_written(connection: Connection) -> None:
     """Let the transaction read values as ours are written."""
     for name, value in VALUES_AS_THEY_ARE.items():
@@ -288,8 +260,9 @@ def _told(table: str | None = None) -> Iterator[None]:
         said = error.diag.message_primary or str(error)
         if isinstance(error, sql_errors.InsufficientPrivilege):
             raise AccessDenied(f"{where}the database refuses us: {said}", hint="nothing was changed") from error
+        locked = isinstance(error, sql_errors.LockNotAvailable)
         raise RestoreFailed(
             f"{where}the database does not take the rows: {said}",
             detail=error.diag.message_detail if isinstance(error, sql_errors.ForeignKeyViolation) else None,
-            hint="nothing was changed",
+            hint="nothing was changed" + ("; another session holds a lock, see PGPROOF_LOCK_WAIT_TIMEOUT" * locked),
         ) from error
