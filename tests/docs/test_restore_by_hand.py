@@ -29,6 +29,7 @@ ROLES = "5. Bring back the roles"
 OLD_NAME = "Under its old name"
 NEW_NAME = "Under a new name"
 LOOK = "7. Before you let anybody in"
+ROWS = "A backup of rows"
 AFTER_FETCHING = (CHECK, ROLES, OLD_NAME, NEW_NAME, LOOK)
 
 TARGET = "shop"
@@ -94,7 +95,7 @@ def assert_is_restored(source: Server, name: str, destination: Server) -> None:
 
 
 def test_every_shell_line_of_the_page_is_run_by_a_test() -> None:
-    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, DECRYPT, *AFTER_FETCHING}
+    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, DECRYPT, *AFTER_FETCHING, ROWS}
 
 
 def test_the_lines_restore_a_backup_from_a_directory(
@@ -145,6 +146,50 @@ def test_the_lines_restore_an_encrypted_backup_with_the_stock_age(
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "store").rglob("dump.pgc.zst.age.*"))) > 2
     assert_is_restored(pg18, source, empty_server)
+
+
+def rows_of(server: Server, database: str) -> dict[str, object]:
+    """Every table's rows as text, and where the sequences stand."""
+    with server.connect(database) as connection:
+        tables = connection.execute(
+            """SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+            WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"""
+        ).fetchall()
+        found: dict[str, object] = {
+            name: connection.execute(f"SELECT x::text FROM {name} AS x ORDER BY 1".encode()).fetchall()
+            for (name,) in tables
+        }
+        found["keys"] = connection.execute(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype IN ('p', 'f', 'u') ORDER BY 1, 2"
+        ).fetchall()
+        found["sequences"] = connection.execute(
+            "SELECT sequencename, last_value FROM pg_sequences ORDER BY 1"
+        ).fetchall()
+        return found
+
+
+def test_the_lines_restore_an_encrypted_backup_of_rows(
+    pg18: Server, new_database: NewDatabase, empty_server: Server, tmp_path: Path
+) -> None:
+    require("zstd")
+    require("age")
+    name = new_database(pg18)
+    with pg18.connect(name) as connection:
+        load_sink(connection, ("types",))
+        connection.execute(
+            """CREATE TABLE "od d" (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, j jsonb, n int,
+                twice int GENERATED ALWAYS AS (n * 2) STORED, other int REFERENCES "od d");
+            INSERT INTO "od d" (j, n, other) VALUES ('null', 1, 2), (E'{"a": "\\\\n"}', 2, 1), (NULL, 3, NULL)"""
+        )
+    identity = Identity.new()
+    key = tmp_path / "identity.txt"
+    key.write_text(f"{identity.secret}\n")
+    environ = {"PGPROOF_ENCRYPT_TO": identity.public, "PGPROOF_ENGINE": "rows"}
+    values = back_up(pg18, name, str(tmp_path / "store"), tmp_path, **environ)
+    sections = (FROM_DIRECTORY, CHECK, DECRYPT, ROWS)
+    done = run_lines(tmp_path, empty_server, *sections, values={**values, "IDENTITY": str(key)})
+    assert done.returncode == 0, done.stderr
+    assert rows_of(empty_server, NEW) == rows_of(pg18, name), done.stderr
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "missing"])
