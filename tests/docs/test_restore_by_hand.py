@@ -160,7 +160,7 @@ def rows_of(server: Server, database: str) -> dict[str, object]:
             for (name,) in tables
         }
         found["keys"] = connection.execute(
-            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype IN ('p', 'f', 'u') ORDER BY 1, 2"
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype IN ('p', 'f') ORDER BY 1, 2"
         ).fetchall()
         found["sequences"] = connection.execute(
             "SELECT sequencename, last_value FROM pg_sequences ORDER BY 1"
