@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.errors import AccessDenied, ConfigurationError, DatabaseMissing, DatabaseUnreachable
+from backup.errors import AccessDenied, ClientMissing, DatabaseMissing, DatabaseUnreachable
 from tests.failures.conftest import DirectoryPlace, Shop, check_failure, database_environ
 from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.support.command import Command, Finished
@@ -112,7 +112,7 @@ def test_a_client_older_than_the_server_is_3_and_both_versions_are_named(
     older = f"{system_server.major}."
     check_failure(
         ended,
-        ConfigurationError,
+        ClientMissing,
         says="PostgreSQL 18, but the newest client here is " + older,
         hint="postgresql-client-18",
         retryable=False,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from backup.errors import DumpFailed, LockHeld
+from backup.errors import DumpFailed, LockHeld, TablesRewritten
 from tests.failures.conftest import TARGET, DirectoryPlace, Shop, check_failure, database_environ
 from tests.failures.holding import Gate, holding, through
 from tests.fixtures.postgres import NewDatabase
@@ -45,7 +45,7 @@ def test_a_table_that_is_emptied_or_rewritten_before_it_is_locked_is_5_and_named
                 connection.execute(each.encode())
         gate.open()
         ended = running.finish()
-    check_failure(ended, DumpFailed, says="public.orders", hint="run it again", retryable=True)
+    check_failure(ended, TablesRewritten, says="public.orders", hint="run it again", retryable=True)
     assert "public.other" not in ended.complaint
     assert folder.left() == []
     again = pgproof("backup", "--json", **environ)
@@ -64,7 +64,7 @@ def test_an_emptied_partition_is_named_too(pgproof: Command, folder: DirectoryPl
             connection.execute("TRUNCATE sales")
         gate.open()
         ended = running.finish()
-    check_failure(ended, DumpFailed, says="public.sales_1", hint="run it again", retryable=True)
+    check_failure(ended, TablesRewritten, says="public.sales_1", hint="run it again", retryable=True)
     assert folder.left() == []
 
 

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from backup.domain.checks import Check
-from backup.errors import AccessDenied, ConfigurationError, DatabaseMissing, DatabaseUnreachable
+from backup.errors import AccessDenied, ClientMissing, ConfigurationError, DatabaseMissing, DatabaseUnreachable
 from backup.postgres.address import Address
 from backup.postgres.checks import check_source
 from backup.postgres.clients import Client, choose, find_clients
@@ -336,7 +336,7 @@ def test_a_client_older_than_the_server_is_refused_and_the_rest_still_checked(
     old = Client(15, 3, Path("/usr/lib/postgresql/15/bin"))
     found = check(pg18.conninfo(db, user=role.name, password=role.password), clients=(old,))
     assert fails(found) == {"versions", "tables"}
-    assert found["versions"].error is ConfigurationError
+    assert found["versions"].error is ClientMissing
     assert "18" in found["versions"].message
     assert "15.3" in found["versions"].message
 
