@@ -47,7 +47,11 @@ def export(invocation: Invocation, *, output: Path | None) -> None:
             _print(export_rows(rows, done))
         log.info("exported", tables=len(done.stats), rows=sum(done.stats.values()), bytes=done.bytes)
         return
-    if output.is_dir() or not output.absolute().parent.is_dir():
+    try:
+        unfit = output.is_dir() or not output.absolute().parent.is_dir()
+    except OSError as error:
+        raise UsageError(f"{output} cannot be a file", detail=error.strerror) from error
+    if unfit:
         raise UsageError(f"{output} cannot be a file", hint="name a file in a folder that is there")
     with open_rows(settings) as rows:
         _write(output, export_rows(rows, done))

@@ -10,6 +10,7 @@ from backup.cli.announcing import announced
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Table, View
 from backup.domain.row_sync import SyncedTable
+from backup.errors import UsageError
 
 _COUNTED = ("read", "inserted", "updated", "unchanged", "deleted")
 """The figures of a table."""
@@ -33,10 +34,12 @@ def sync(invocation: Invocation, *, delete_all: bool) -> None:
     stay out, as from an export.
     """
     settings = invocation.settings
+    if delete_all and not settings.sync.delete:
+        raise UsageError("--delete-all goes with --delete, and says nothing without", hint="give both, or neither")
     with announced(invocation, "sync") as announcement:
         second = make_sync(settings)
-        with open_rows(settings) as rows:
-            done = second.run(rows, delete=settings.sync.delete, delete_all=delete_all)
+        with second.reserved() as target, open_rows(settings) as rows:
+            done = second.run(rows, target, delete=settings.sync.delete, delete_all=delete_all)
         to = str(second.address)
         announcement.text = f"{to} is up to date: {told_sync(done, rows.moment)}"
         announcement.facts["sync"] = {"to": to, "snapshot": rows.moment, **_figures(done)}

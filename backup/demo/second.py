@@ -50,5 +50,6 @@ def write_rows(settings: Settings, folder: Path) -> Written:
 
 def sync_rows(settings: Settings) -> Synced:
     """Bring all tables into the second database."""
-    with bootstrap.open_rows(settings) as rows:
-        return Synced(moment=rows.moment, tables=bootstrap.make_sync(settings).run(rows))
+    second = bootstrap.make_sync(settings)
+    with second.reserved() as target, bootstrap.open_rows(settings) as rows:
+        return Synced(moment=rows.moment, tables=second.run(rows, target))

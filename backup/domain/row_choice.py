@@ -27,7 +27,7 @@ from backup.domain.words import nearest
 
 _WILD = re.compile(r"[*?|+(\[]")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
-_TIMES = ("timestamp", "date")
+_TIME = re.compile(r"date|timestamp(\(\d\))?( with(out)? time zone)?")
 
 
 def choose(choice: RowsChoice, catalogue: Catalogue) -> Selection:
@@ -183,10 +183,10 @@ class _Chooser:
         secret = [name for name in names if _like(name.lower(), map(str.lower, self._choice.secrets))]
         if choice.columns:
             wanted = [name for name in choice.columns if name in names]
-            left_out = [name for name in wanted if _like(name, choice.exclude)]
+            left_out = [name for name in wanted if _excluded(name, choice)]
         else:
             wanted = names
-            left_out = [name for name in names if _like(name, choice.exclude) or name in secret]
+            left_out = [name for name in names if _excluded(name, choice) or name in secret]
         kept = [name for name in dict.fromkeys(wanted) if name not in left_out]
         chosen = [each for name in kept if (each := relation.column(name))]
         denied = [each.name for each in chosen if not each.readable]
@@ -206,23 +206,25 @@ class _Chooser:
         if column is None:
             names = [each.name for each in relation.columns]
             self._refuse(f"{relation.label} has no column {name} for since_column{nearest(name, names)}")
-        elif not column.type.startswith(_TIMES):
+        elif not _TIME.fullmatch(column.type):
             self._refuse(f"{relation.label}: since_column {name} is of type {column.type}, it must be a time or a date")
 
     def _nested(
         self, outer: Relation, columns: Collection[Column], include: Mapping[str, TableChoice]
     ) -> Iterator[Nested]:
+        taken = {each.name for each in columns}
         for text, choice in include.items():
             for inner in self._meant(text):
                 if not self._may_read(inner, choice):
                     continue
                 table = self._table(inner, choice, nested=True)
                 found = _ways(outer, inner, choice.by)
-                if any(each.name == inner.name for each in columns):
-                    self._refuse(f"{outer.label} has a column {inner.name}, so no rows can be included by that name")
+                if inner.name in taken:
+                    self._refuse(f"{outer.label} has {inner.name} already, so no rows can be included by that name")
                 elif len(found) == 1:
                     reference, many = found[0]
                     here, there = reference.columns, reference.to_columns
+                    taken.add(inner.name)
                     pairs = zip(there, here, strict=True) if many else zip(here, there, strict=True)
                     yield Nested(name=inner.name, table=table, pairs=tuple(pairs), many=many)
                 else:
@@ -245,6 +247,10 @@ class _Chooser:
 
     def _deny(self, text: str, grant: str) -> None:
         self._problems.append(Problem(text=text, hint=grant, denied=True))
+
+
+def _excluded(name: str, choice: TableChoice) -> bool:
+    return name in choice.exclude or _like(name.lower(), map(str.lower, filter(_WILD.search, choice.exclude)))
 
 
 def _like(name: str, patterns: Iterable[str]) -> bool:

@@ -124,6 +124,8 @@ def _wrong(table: ChosenTable, there: Relation | None, role: str) -> list[Proble
 def _key(table: ChosenTable, there: Relation | None) -> Key | None:
     """The best key of which all columns are chosen, and that the table there has too."""
     names = {each.name for each in table.columns}
+    if there:
+        names -= {each.name for each in there.columns if each.generated}
     known = None if there is None else {frozenset(each.columns) for each in there.keys}
     fitting = [
         key
@@ -146,6 +148,12 @@ def _without_key(table: ChosenTable, there: Relation | None) -> Problem:
         return Problem(
             text=f"{table.label}: {', '.join(missing)} of its key is left out",
             hint="name it in `columns`, or leave the table out",
+        )
+    made = [name for name in key.columns if there and (found := there.column(name)) and found.generated]
+    if made:
+        return Problem(
+            text=f"{table.label}: {', '.join(made)} of its key is generated there, so rows cannot be known by it",
+            hint="make it a plain column there, or leave the table out",
         )
     name = there.quoted if there else relation.quoted
     columns = ", ".join(column.quoted for each in key.columns if (column := relation.column(each)))

@@ -58,6 +58,13 @@ def check_line(address: Address, connection: Connection, *, connect_timeout: int
     return _judge(between, pgbouncer or "a pooler or proxy")
 
 
+def refuse_sharing(address: Address, connection: Connection, *, connect_timeout: int, where: str = "") -> None:
+    """Raise ConfigurationError where something stands in between that shares sessions; `where` says of what."""
+    found = check_line(address, connection, connect_timeout=connect_timeout)
+    if found.verdict == "fail":
+        raise ConfigurationError(f"{where}{found.message}", hint=found.hint)
+
+
 def refuses_options(error: PgproofError) -> bool:
     """Whether a connection was refused in PgBouncer's words for options of the session."""
     return bool(_REFUSED_OPTIONS.search(error.detail or ""))
@@ -75,7 +82,7 @@ def _judge(between: _Between, who: str) -> Check:
     info = between.connection.info
     if shared:
         return _fail(
-            f"{who} stands in between and shares sessions, but pg_dump needs one of its own",
+            f"{who} stands in between and shares sessions, but we need one of our own",
             hint="use port 5432 instead of 6543 (Supabase: the same host), or the server's own address"
             if info.port == _SUPABASE_PORT
             else "give the server's own host and port (as a rule 5432) instead of the pooler's",

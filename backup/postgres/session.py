@@ -7,6 +7,9 @@ Must not be used on PgBouncer's console, nor where a pooler shares sessions: wha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from backup.postgres.connection import Connection
 
 VALUES_AS_THEY_ARE = {
@@ -16,6 +19,7 @@ VALUES_AS_THEY_ARE = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "xmloption": "content",
+    "array_nulls": "on",
     "lc_monetary": "C",
     "row_security": "off",
 }
@@ -58,3 +62,19 @@ def keep_alive(connection: Connection) -> None:
     """Let the server notice soon that our machine is gone, and with it end what the session holds: its locks."""
     for name, value in _KEEPALIVES.items():
         connection.execute("SELECT pg_catalog.set_config(%(name)s, %(value)s, false)", {"name": name, "value": value})
+
+
+@contextmanager
+def own_path(connection: Connection) -> Iterator[None]:
+    """Let triggers and checks find what they name without a schema, as they do when the application writes.
+
+    To be used in a transaction; our own statements name everything with its schema.
+    """
+    now, own = connection.execute(
+        "SELECT pg_catalog.current_setting('search_path'), reset_val FROM pg_catalog.pg_settings"
+        " WHERE name = 'search_path'"
+    ).fetchall()[0]
+    query = "SELECT pg_catalog.set_config('search_path', %(path)s, true)"
+    connection.execute(query, {"path": own})
+    yield
+    connection.execute(query, {"path": now})

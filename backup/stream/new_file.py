@@ -26,11 +26,12 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no file", hint="name a file, or leave it out for standard output")
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     try:
-        with os.fdopen(opened, "wb", buffering=0) as file:
+        with os.fdopen(opened, "wb") as file:
             yield file
+            file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:

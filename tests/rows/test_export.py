@@ -382,3 +382,17 @@ def test_a_device_is_not_replaced_by_a_file(shop: Shop) -> None:
     ended = shop.run("export", "--output", "/dev/null")
     assert (ended.code, ended.complaint) == (2, "/dev/null is no file")
     assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("short", [1, 40, 99])
+def test_a_disk_that_is_full_just_before_the_end_leaves_what_was_there(shop: Shop, short: int) -> None:
+    whole = shop.run("export", "--output", "out.json", "--json").result["bytes"]
+    before = (shop.run.home / "out.json").read_bytes()
+    ended = shop.run.behind("prlimit", f"--fsize={whole - short}")("export", "--output", "out.json")
+    assert (ended.code, ended.complaint) == (5, "out.json cannot be written")
+    assert (shop.run.home / "out.json").read_bytes() == before
+
+
+def test_a_name_that_cannot_be_a_file_is_refused(shop: Shop) -> None:
+    ended = shop.run("export", "--output", "x" * 300, "--json")
+    assert ended.error["code"] in {"usage_error", "dump_failed"}, ended

@@ -14,7 +14,12 @@ SELECT a.attrelid::int8, a.attname, format_type(a.atttypid, a.atttypmod), a.attt
         WHERE l.oid = a.attcollation AND a.attcollation <> t.typcollation),
        a.atthasdef OR a.attidentity <> '', quote_ident(a.attname),
        coalesce((SELECT s.nspname FROM pg_operator o JOIN pg_namespace s ON s.oid = o.oprnamespace
-                 WHERE o.oprname = '=' AND o.oprleft = t.oid AND o.oprright = t.oid ORDER BY o.oid LIMIT 1), 'pg_catalog'),
+                 WHERE o.oprname = '=' AND o.oprleft = o.oprright AND o.oprleft = (
+                     WITH RECURSIVE base (oid, of) AS (  -- a domain compares as what it is made of
+                         SELECT t.oid, t.typbasetype
+                         UNION ALL SELECT b.oid, b.typbasetype FROM base JOIN pg_type b ON b.oid = base.of)
+                     SELECT base.oid FROM base WHERE base.of = 0)
+                 ORDER BY o.oid LIMIT 1), 'pg_catalog'),
        a.attidentity = 'a'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped

@@ -7,6 +7,7 @@ here, and json can be compared at all. Only rows that differ are touched, since 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import sql
 
@@ -14,6 +15,7 @@ from backup.domain.row_sync import TablePlan
 from backup.domain.rows import Column
 from backup.postgres.connection import Connection
 from backup.postgres.rows.query import NOTHING, names, verbatim
+from backup.postgres.rows.types import make_schema
 from backup.postgres.snapshot import one_row
 from backup.stream.readers import READ_SIZE, ByteReader
 
@@ -36,7 +38,7 @@ class Arrival:
         """Make the table or its new columns, and keep all others from writing to it until the end."""
         relation = self.plan.table.relation
         if self.plan.there is None:
-            self._run("CREATE SCHEMA IF NOT EXISTS {}", sql.Identifier(relation.schema))
+            make_schema(self.connection, sql.Identifier(relation.schema).as_string(self.connection))
             columns = sql.SQL(", ").join(_definition(each, not_null=each.not_null) for each in self.plan.columns)
             kind = verbatim("PRIMARY KEY" if self.plan.key.primary else "UNIQUE")
             self._run("CREATE TABLE {} ({}, {} ({}))", self._table, columns, kind, names(self.plan.key.columns))
@@ -44,15 +46,17 @@ class Arrival:
             self._run("ALTER TABLE {} ADD COLUMN {}", self._table, _definition(column, not_null=False))
         self._run("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self._table)
 
-    def newest(self, column: str, overlap: int) -> str | None:
-        """The newest time in a column, by `overlap` seconds earlier, as text; None where there is none."""
+    def newest(self, column: str, overlap: int, *, until: datetime) -> str | None:
+        """The newest time in a column up to `until`, `overlap` seconds earlier, as text; None where there is none."""
         query = """SELECT CASE pg_typeof(newest)::text
                 WHEN 'date' THEN (newest::timestamp - {back})::date::text ELSE (newest - {back})::text END
-            FROM (SELECT max({column}) FILTER (WHERE isfinite({column})) AS newest FROM {table}) AS t"""
+            FROM (SELECT max({column}) FILTER (WHERE {column} <= {until}::timestamptz AND isfinite({column})) AS newest
+                FROM {table}) AS t"""
         filled = verbatim(query).format(
             back=sql.SQL("make_interval(secs => {})").format(sql.Literal(overlap)),
             column=sql.Identifier(column),
-            table=self._table,
+            table=self._source,
+            until=sql.Literal(until.isoformat()),
         )
         found = self.connection.execute(filled).fetchone()
         return str(found[0]) if found and found[0] is not None else None

@@ -31,6 +31,12 @@ def names(columns: Iterable[str], table: str | None = None) -> sql.Composable:
     return sql.SQL(", ").join(sql.Identifier(*([table] if table else []), each) for each in columns)
 
 
+def equal(left: Sequence[str], right: Sequence[str], equality: str) -> sql.Composable:
+    """That two columns are equal, each a name behind its table's, by the operator in the schema `equality`."""
+    form = sql.SQL("{} OPERATOR({}.=) {}")
+    return form.format(sql.Identifier(*left), sql.Identifier(equality), sql.Identifier(*right))
+
+
 def source(relation: Relation) -> sql.Composable:
     """What stands behind FROM: the table without those that inherit from it, or with its partitions."""
     only = NOTHING if relation.kind == "p" else sql.SQL("ONLY ")
@@ -90,8 +96,14 @@ def _rows(table: ChosenTable, *, depth: int, condition: sql.Composable | None = 
     needed = [*columns, *(pair[0] for nested in table.nested for pair in nested.pairs)]
     inside = []
     for nested in table.nested:
+        inner_table = nested.table.relation
         tie = sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(nested.table.relation.name, theirs), sql.Identifier(outer, ours))
+            equal(
+                (inner_table.name, theirs),
+                (outer, ours),
+                # A foreign key compares as the column does to which it points.
+                _equality(table.relation, ours) if nested.many else _equality(inner_table, theirs),
+            )
             for ours, theirs in nested.pairs
         )
         rows = _rows(nested.table, depth=depth + 1, condition=tie)
@@ -104,6 +116,11 @@ def _rows(table: ChosenTable, *, depth: int, condition: sql.Composable | None = 
         plain_query(table, list(dict.fromkeys(needed)), condition=condition),
         sql.Identifier(outer),
     )
+
+
+def _equality(relation: Relation, name: str) -> str:
+    column = relation.column(name)
+    return column.equality if column else "pg_catalog"
 
 
 def _order_of_limit(table: ChosenTable) -> sql.Composable | None:

@@ -20,16 +20,17 @@ from psycopg import sql
 from backup.domain.manifest import Database
 from backup.domain.row_choice import choose
 from backup.domain.rows import Catalogue, ChosenTable, Problem, RowsChoice, Selection
-from backup.errors import AccessDenied, ConfigurationError, DumpFailed, TablesRewritten
+from backup.errors import AccessDenied, ConfigurationError, DumpFailed
 from backup.logs import log
 from backup.ports import RowsTable
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, find_psql
 from backup.postgres.connection import Connection, connect, is_lost, translate
-from backup.postgres.queries import read_query
+from backup.postgres.pooler import refuse_sharing
 from backup.postgres.rows.catalogue import read_catalogue, search_path
 from backup.postgres.rows.copying import Copying
 from backup.postgres.rows.query import json_query, line_query
+from backup.postgres.rows.wholeness import Unmoved, Utf8, with_nested
 from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
 from backup.stream.readers import ByteReader
@@ -44,8 +45,8 @@ AS_WRITTEN = {
 }
 """Of the session that reads them. The last one ends a query whose psql is gone."""
 
-_KNOWN = "SELECT name FROM pg_settings WHERE name <> 'client_connection_check_interval' OR version() ~ 'linux'"
-"""Settings of this server; that one is on some systems known, but not to be set."""
+_KNOWN = "SELECT lower(name) FROM pg_settings WHERE name <> 'client_connection_check_interval' OR version() ~ 'linux'"
+"""Settings of this server, which writes some with capitals; that one is on some systems known, but not to be set."""
 
 _JSON_LINES = " (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
 """CSV whose quote and delimiter no JSON has unescaped: the lines are the JSON itself."""
@@ -63,6 +64,7 @@ class RowsReading:
         moment: when it was taken.
         chosen: the tables, in the order of their names.
         unreadable: tables that were passed over for want of rights.
+        settings: SQL by which another transaction reads values as they are written.
     """
 
     moment: datetime
@@ -76,28 +78,22 @@ class RowsReading:
     address: Address
     snapshot: str
     copying: Copying
-    lock_wait_timeout: int
+    settings: str
 
     @property
     def tables(self) -> Sequence[RowsTable]:
         """All of them, to be read as JSON."""
-        return [
-            RowsTable(
-                name=each.label,
-                open=partial(self._copy, each, json_query(each), _JSON_LINES),
-            )
-            for each in self.chosen
-        ]
+        return [RowsTable(name=each.label, open=partial(self._open_json, each)) for each in self.chosen]
 
     @property
     def left_out(self) -> Mapping[str, tuple[str, ...]]:
         """Columns that are not read, by table, those of included tables too."""
-        return _merged((each.label, each.left_out) for each in _with_nested(self.chosen))
+        return _merged((each.label, each.left_out) for each in with_nested(self.chosen))
 
     @property
     def asked_for(self) -> Mapping[str, tuple[str, ...]]:
         """Columns that look like secrets and were asked for by name, by table."""
-        return _merged((each.label, each.asked_for) for each in _with_nested(self.chosen))
+        return _merged((each.label, each.asked_for) for each in with_nested(self.chosen))
 
     def ask(self, query: str, arguments: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """What the source answers in the snapshot. Raises what `translate` makes of its errors."""
@@ -117,44 +113,20 @@ class RowsReading:
         return self._copy(table, line_query(table), _JSON_LINES)
 
     @contextmanager
+    def _open_json(self, table: ChosenTable) -> Iterator[ByteReader]:
+        with self._copy(table, json_query(table), _JSON_LINES) as reader:
+            yield Utf8(reader, table.label) if self.database.encoding == "SQL_ASCII" else reader
+
+    @contextmanager
     def _copy(self, table: ChosenTable, query: sql.Composable, form: str) -> Iterator[ByteReader]:
-        known = {name for (name,) in self.ask(_KNOWN)}
-        wanted = {**AS_WRITTEN, "lock_timeout": f"{self.lock_wait_timeout}s"}
-        settings = "; ".join(f"SET {name} = '{value}'" for name, value in wanted.items() if name in known)
         commands = (
-            settings,
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             f"SET TRANSACTION SNAPSHOT '{self.snapshot}'",
+            self.settings,
             f"COPY ({query.as_string(self.connection)}) TO STDOUT{form}",
         )
         with self.copying.run(commands) as reader:
-            yield _Unrewritten(reader, self, table)
-
-
-class _Unrewritten:
-    """The rows of a table, and at their end whether it was emptied or rewritten before psql had its lock.
-
-    In the snapshot it would be empty then, without any error. After psql's lock nobody could do it any more.
-    """
-
-    def __init__(self, reader: ByteReader, rows: RowsReading, table: ChosenTable) -> None:
-        self._reader = reader
-        self._rows = rows
-        self._names = {each.relation.quoted for each in _with_nested([table])}
-        if any(each.relation.kind == "p" for each in _with_nested([table])):
-            self._names |= {each.quoted for each in rows.catalogue.relations if each.partition}
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes. Raises what the reader raises, and DumpFailed where rows are missing."""
-        data = self._reader.read(size)
-        if not data:
-            rewritten = {name for (name,) in self._rows.ask(read_query("rewritten"))}
-            if lost := sorted(rewritten & self._names):
-                raise TablesRewritten(
-                    f"{', '.join(lost)}: truncated, rewritten or replaced since the snapshot was taken",
-                    hint="run it again; where this happens often, move the schedule away from that job",
-                )
-        return data
+            yield Unmoved(reader, self, table)
 
 
 @contextmanager
@@ -173,7 +145,8 @@ def read_rows(
     `lock_wait_timeout`: seconds to wait for a lock on a table. `within`: an exported snapshot; None for a new one.
 
     Raises:
-        ConfigurationError: it does not fit the database, with a line for every problem.
+        ConfigurationError: it does not fit the database, with a line for every problem; or a pooler that shares
+            sessions stands in between.
         AccessDenied: rights are missing, with the GRANTs.
         DumpFailed: a table is locked for longer than we wait.
         DatabaseUnreachable, DatabaseMissing: as `connect`.
@@ -181,6 +154,8 @@ def read_rows(
     address = address.direct()
     address.refuse_hidden_secrets()
     with connect(address, connect_timeout=connect_timeout) as connection:
+        if within is None:
+            refuse_sharing(address, connection, connect_timeout=connect_timeout)
         path = search_path(connection)
         settle(connection)
         keep_alive(connection)
@@ -215,8 +190,14 @@ def read_rows(
                 environ=environ,
                 connect_timeout=connect_timeout,
             ),
-            lock_wait_timeout=lock_wait_timeout,
+            settings=_settings(connection, lock_wait_timeout),
         )
+
+
+def _settings(connection: Connection, lock_wait_timeout: int) -> str:
+    known = {name for (name,) in connection.execute(_KNOWN)}
+    wanted = {**AS_WRITTEN, "lock_timeout": f"{lock_wait_timeout}s"}
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in wanted.items() if name in known)
 
 
 def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
@@ -261,7 +242,7 @@ def refusal(
 
 
 def _tell(selection: Selection) -> None:
-    for table in _with_nested(selection.tables):
+    for table in with_nested(selection.tables):
         if table.left_out:
             log.info("columns are left out", table=table.label, columns=", ".join(table.left_out))
         if table.asked_for:
@@ -279,9 +260,3 @@ def _merged(columns: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[s
         if each:
             found[table] = tuple(dict.fromkeys((*found.get(table, ()), *each)))
     return found
-
-
-def _with_nested(tables: Iterable[ChosenTable]) -> Iterator[ChosenTable]:
-    for table in tables:
-        yield table
-        yield from _with_nested(each.table for each in table.nested)

@@ -30,8 +30,7 @@ from backup.postgres.rows.permission import rights_on, temporary_tables
 from backup.postgres.rows.positions import Numbering, read_numberings
 from backup.postgres.rows.query import verbatim
 from backup.postgres.rows.reading import refusal
-from backup.postgres.session import VALUES_AS_THEY_ARE
-from backup.postgres.snapshot import one_row
+from backup.postgres.session import VALUES_AS_THEY_ARE, own_path
 
 __all__ = ["ReturnPlan", "RowStream", "bring_back", "plan_return", "put_rows"]
 
@@ -145,7 +144,7 @@ def carry_out(connection: Connection, plan: ReturnPlan) -> tuple[ReturnedTable, 
     with _told():
         _read_as_written(connection)
         plan.easing.put_aside(connection)
-    with _own_path(connection):
+    with own_path(connection):
         for relation in plan.order:
             bring = _merge if plan.upsert else _insert
             figures = [bring(connection, stream) for stream in plan.streams[relation.oid]]
@@ -229,23 +228,6 @@ def _read_as_written(connection: Connection) -> None:
     """Let the transaction read values as ours are written."""
     for name, value in VALUES_AS_THEY_ARE.items():
         connection.execute("SELECT pg_catalog.set_config(%(name)s, %(value)s, true)", {"name": name, "value": value})
-
-
-@contextmanager
-def _own_path(connection: Connection) -> Iterator[None]:
-    """Let triggers and checks find what they name without a schema, as they do when the application writes.
-
-    Our own statements name everything with its schema.
-    """
-    now, own = one_row(
-        connection,
-        "SELECT pg_catalog.current_setting('search_path'), reset_val FROM pg_catalog.pg_settings"
-        " WHERE name = 'search_path'",
-    )
-    query = "SELECT pg_catalog.set_config('search_path', %(path)s, true)"
-    connection.execute(query, {"path": own})
-    yield
-    connection.execute(query, {"path": now})
 
 
 @contextmanager

@@ -8,23 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 from psycopg import errors as sql_errors
 from psycopg import sql
 
 from backup.domain.row_sync import SyncedTable, TablePlan, plan_sync
-from backup.errors import AccessDenied, ConfigurationError, SyncFailed
+from backup.domain.rows import Problem
+from backup.errors import AccessDenied, ConfigurationError, LockHeld, SyncFailed
 from backup.logs import log
 from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect, is_lost
+from backup.postgres.pooler import refuse_sharing
 from backup.postgres.rows.arrival import Arrival
-from backup.postgres.rows.catalogue import read_catalogue, search_path
+from backup.postgres.rows.catalogue import read_catalogue
 from backup.postgres.rows.query import plain_query
 from backup.postgres.rows.reading import AS_WRITTEN, RowsReading, refusal
 from backup.postgres.rows.types import plan_types
-from backup.postgres.session import keep_alive, settle
-from backup.postgres.snapshot import read_fingerprint, read_source
+from backup.postgres.session import keep_alive, own_path, settle
+from backup.postgres.snapshot import one_row, read_fingerprint, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +44,33 @@ class RowsSync:
     lock_wait_timeout: int
     overlap: int
 
-    def run(self, rows: RowsReading, *, delete: bool = False, delete_all: bool = False) -> tuple[SyncedTable, ...]:
+    @contextmanager
+    def reserved(self) -> Iterator[Connection]:
+        """A connection to it, for one sync at a time: one that began later may not be overwritten by an older one.
+
+        Raises:
+            LockHeld: another sync into it is under way.
+            ConfigurationError: a pooler that shares sessions stands in between.
+            DatabaseUnreachable, DatabaseMissing: as `connect`.
+        """
+        address = self.address.direct()
+        with connect(address, connect_timeout=self.connect_timeout) as target:
+            refuse_sharing(address, target, connect_timeout=self.connect_timeout, where="the second database: ")
+            settle(target)
+            keep_alive(target)
+            (locked,) = one_row(target, "SELECT pg_try_advisory_lock(hashtextextended('pgproof sync', 0))")
+            if not locked:
+                raise LockHeld("another sync into the second database is under way", hint="wait for it to end")
+            yield target
+
+    def run(
+        self, rows: RowsReading, target: Connection, *, delete: bool = False, delete_all: bool = False
+    ) -> tuple[SyncedTable, ...]:
         """Make the chosen tables there as they are in the snapshot, as far as they were chosen.
 
         Args:
-            rows: the snapshot.
+            rows: the snapshot, taken since `target` was reserved.
+            target: the second database.
             delete: rows there that are not among the chosen ones go.
             delete_all: even where that is more than half of a table.
 
@@ -54,23 +79,19 @@ class RowsSync:
             SyncFailed: it does not take the rows, or too many would be deleted.
             AccessDenied: rights are missing there.
             DumpFailed: the rows could not be read.
-            DatabaseUnreachable, DatabaseMissing: as `connect`.
         """
-        with connect(self.address.direct(), connect_timeout=self.connect_timeout) as target:
-            path = search_path(target)
-            settle(target)
-            keep_alive(target)
-            _refuse_the_same(rows, target)
-            _set_as_written(target)
-            target.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{self.lock_wait_timeout}s"})
-            with _told(), target.transaction():
-                target.execute("SET CONSTRAINTS ALL DEFERRED")
-                plans, problems = plan_sync(rows.chosen, read_catalogue(target, path))
-                types = plan_types(rows, target, plans)
-                if problems or types.problems:
-                    raise refusal([*problems, *types.problems])
-                types.make(target)
-                return self._bring(rows, target, plans, delete=delete, delete_all=delete_all)
+        _refuse_the_same(rows, target)
+        _set_as_written(target)
+        target.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{self.lock_wait_timeout}s"})
+        with _told(), target.transaction():
+            target.execute("SET CONSTRAINTS ALL DEFERRED")
+            plans, problems = plan_sync(rows.chosen, read_catalogue(target, []))
+            types = plan_types(rows, target, plans)
+            cascades = _cascades(target, plans) if delete else []
+            if problems or types.problems or cascades:
+                raise refusal([*problems, *types.problems, *cascades])
+            types.make(target)
+            return self._bring(rows, target, plans, delete=delete, delete_all=delete_all)
 
     def _bring(
         self, rows: RowsReading, target: Connection, plans: Sequence[TablePlan], *, delete: bool, delete_all: bool
@@ -83,19 +104,26 @@ class RowsSync:
                 log.warning(note, table=plan.label)
             with _told(plan.label):
                 arrival.prepare()
-                condition = None if delete else self._condition(arrival)
+                condition = None if delete else self._condition(arrival, until=rows.moment)
                 query = plain_query(plan.table, [each.name for each in plan.columns], condition=condition)
                 with rows.open_copy(plan.table, query) as reader:
                     read[plan.label] = arrival.load(reader)
         deleted = dict.fromkeys(read, 0)
-        for arrival in reversed(arrivals) if delete else ():
-            with _told(arrival.plan.label):
-                deleted[arrival.plan.label] = _delete(arrival, everything=delete_all)
+        with own_path(target):
+            if delete:  # first, for a new row may take what one that is gone gives up
+                _refuse_losses(arrivals, everything=delete_all)
+                try:
+                    with target.transaction():
+                        deleted = _delete_all(arrivals)
+                except sql_errors.ForeignKeyViolation:
+                    merged = _merge_all(arrivals)  # rows that are gone are still referred to by some that changed
+                    deleted = _delete_all(arrivals)
+                else:
+                    merged = _merge_all(arrivals)
+            else:
+                merged = _merge_all(arrivals)
         done = []
-        for arrival in arrivals:
-            label = arrival.plan.label
-            with _told(label):
-                inserted, updated = arrival.merge()
+        for label, (inserted, updated) in merged.items():
             done.append(
                 SyncedTable(
                     table=label,
@@ -108,12 +136,12 @@ class RowsSync:
             )
         return tuple(sorted(done, key=lambda each: each.table))
 
-    def _condition(self, arrival: Arrival) -> sql.Composable | None:
+    def _condition(self, arrival: Arrival, *, until: datetime) -> sql.Composable | None:
         """By which only what may have changed is read; None for all, as where a column is new there."""
         plan, column = arrival.plan, arrival.plan.table.choice.since_column
         if column is None or plan.there is None or plan.added:
             return None
-        newest = arrival.newest(column, self.overlap)
+        newest = arrival.newest(column, self.overlap, until=until)
         if newest is None:
             return None
         log.info("only what changed is read", table=plan.label, since=newest)
@@ -121,14 +149,42 @@ class RowsSync:
         return sql.SQL("{0} >= {1} OR {0} IS NULL").format(named, sql.Literal(newest))
 
 
-def _delete(arrival: Arrival, *, everything: bool) -> int:
-    gone, there = arrival.gone()
-    if gone * 2 > there and not everything:
-        raise SyncFailed(
-            f"{arrival.plan.label}: {gone} of {there} rows there would be deleted, more than half",
-            hint="look whether the right rows are chosen of the right database; if it is meant: --delete-all",
-        )
-    return arrival.delete() if gone else 0
+def _refuse_losses(arrivals: Sequence[Arrival], *, everything: bool) -> None:
+    """Raise SyncFailed where more than half of a table would be deleted."""
+    for arrival in arrivals:
+        with _told(arrival.plan.label):
+            gone, there = arrival.gone()
+        if gone * 2 > there and not everything:
+            raise SyncFailed(
+                f"{arrival.plan.label}: {gone} of {there} rows there would be deleted, more than half",
+                hint="look whether the right rows are chosen of the right database; if it is meant: --delete-all",
+            )
+
+
+def _delete_all(arrivals: Sequence[Arrival]) -> dict[str, int]:
+    return {arrival.plan.label: arrival.delete() for arrival in reversed(arrivals)}
+
+
+def _merge_all(arrivals: Sequence[Arrival]) -> dict[str, tuple[int, int]]:
+    merged = {}
+    for arrival in arrivals:
+        with _told(arrival.plan.label):
+            merged[arrival.plan.label] = arrival.merge()
+    return merged
+
+
+def _cascades(target: Connection, plans: Sequence[TablePlan]) -> list[Problem]:
+    """Foreign keys there by which a row that is deleted would take rows of tables with it that are not chosen."""
+    oids = [each.there.oid for each in plans if each.there]
+    query = """
+        SELECT conrelid::regclass::text, conname, confrelid::regclass::text FROM pg_constraint
+        WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd') AND conparentid = 0
+          AND confrelid = ANY (%(oids)s::oid[]) AND conrelid <> ALL (%(oids)s::oid[])"""
+    hint = "choose that table too, or let the foreign key there be without ON DELETE, or sync without --delete"
+    return [
+        Problem(text=f"--delete would change rows of {table} there, by its foreign key {key} to {to}", hint=hint)
+        for table, key, to in target.execute(query, {"oids": oids})
+    ]
 
 
 def _refuse_the_same(rows: RowsReading, target: Connection) -> None:
@@ -144,8 +200,13 @@ def _refuse_the_same(rows: RowsReading, target: Connection) -> None:
 
 def _set_as_written(target: Connection) -> None:
     """Read values as they were written."""
-    for name in ("datestyle", "intervalstyle", "timezone", "xmloption", "lc_monetary", "row_security"):
+    names = ("datestyle", "intervalstyle", "timezone", "xmloption", "array_nulls", "lc_monetary", "row_security")
+    for name in names:
         target.execute("SELECT set_config(%(name)s, %(value)s, false)", {"name": name, "value": AS_WRITTEN[name]})
+    target.execute(
+        """SELECT set_config(name, '2s', false) FROM pg_settings
+        WHERE name = 'client_connection_check_interval' AND version() ~ 'linux'"""
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,6 +31,11 @@ class Type:
     labels: list[str] | None
     definition: str | None
 
+    @property
+    def parts(self) -> str:
+        """What it is made of: its definition without what only forbids values."""
+        return re.split(r" NOT NULL| CONSTRAINT ", (self.definition or "").partition(" AS ")[2], maxsplit=1)[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypePlan:
@@ -41,7 +47,7 @@ class TypePlan:
     def make(self, target: Connection) -> None:
         """Make them."""
         for each in self.missing:
-            target.execute(verbatim(f"CREATE SCHEMA IF NOT EXISTS {each.schema}"))
+            make_schema(target, each.schema)
             target.execute(verbatim(each.definition or ""))
 
 
@@ -58,7 +64,7 @@ def plan_types(source: RowsReading, target: Connection, plans: Iterable[TablePla
             {"name": each.name},
         )
         if there:
-            problems += _labels_missing(target, each, labels or [])
+            problems += [*_labels_missing(target, each, labels or []), *_made_otherwise(target, each)]
         elif each.extension:
             hint = f"CREATE EXTENSION {sql.Identifier(each.extension).as_string(target)} SCHEMA {each.schema};"
             text = f"the second database has no type {each.name}, of the extension {each.extension}"
@@ -69,6 +75,25 @@ def plan_types(source: RowsReading, target: Connection, plans: Iterable[TablePla
         else:
             missing.append(each)
     return TypePlan(missing=tuple(missing), problems=tuple(problems))
+
+
+def make_schema(target: Connection, quoted: str) -> None:
+    """Make a schema where it is missing: one that is there needs no right to make any."""
+    (there,) = one_row(target, "SELECT to_regnamespace(%(name)s) IS NOT NULL", {"name": quoted})
+    if not there:
+        target.execute(verbatim(f"CREATE SCHEMA {quoted}"))
+
+
+def _made_otherwise(target: Connection, each: Type) -> list[Problem]:
+    """A type of the same name that has other parts: its values would be others there, without any error."""
+    rows = target.execute(
+        read_query("rows_types").replace("%(oids)s", "ARRAY[to_regtype(%(name)s)::oid]"), {"name": each.name}
+    ).fetchall()
+    found = next((there for row in rows if (there := Type(*row)).name == each.name), None)
+    if found is None or each.kind == "e" or each.extension or found.parts == each.parts:
+        return []
+    text = f"the second database has another type {each.name}: {found.parts or found.kind} there, {each.parts} here"
+    return [Problem(text=text, hint="make it the same there, or leave out the columns that are of it")]
 
 
 def _labels_missing(target: Connection, each: Type, labels: list[str]) -> list[Problem]:
