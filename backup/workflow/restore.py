@@ -180,7 +180,7 @@ def _cautions(backup: Manifest) -> tuple[str, ...]:
     cautions = []
     if backup.status is not Status.COMPLETE:
         cautions.append(f"this backup is {backup.status.value}, not complete")
-    if backup.filtered:
+    if backup.filtered and backup.tool.engine == "pgdump":
         cautions.append("a setting left parts of the database out of this backup: tables may be missing or empty")
     return tuple(cautions)
 

@@ -111,6 +111,18 @@ def test_a_child_that_moved_away_from_a_parent_that_is_gone(bare: Pair) -> None:
     assert bare.sync("--delete") == {"child": (0, 1, 1, 0), "parent": (0, 0, 2, 1)}
 
 
+def test_a_child_that_moved_keeps_what_only_the_second_database_has(bare: Pair) -> None:  # noqa: F811
+    bare.here("""CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int PRIMARY KEY, p int);
+        INSERT INTO parent VALUES (1), (2), (3); INSERT INTO child VALUES (1, 1)""")
+    bare.there("""CREATE TABLE parent (id int PRIMARY KEY);
+        CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent ON DELETE CASCADE, note text)""")
+    bare.sync()
+    bare.there("UPDATE child SET note = 'theirs'")
+    bare.here("UPDATE child SET p = 2; DELETE FROM parent WHERE id = 1")
+    assert bare.sync("--delete") == {"child": (0, 1, 0, 0), "parent": (0, 0, 2, 1)}
+    assert bare.there("SELECT * FROM child") == [(1, 2, "theirs")]
+
+
 def test_a_table_of_theirs_that_would_lose_rows_is_named(bare: Pair) -> None:  # noqa: F811
     bare.here("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)")
     bare.sync()

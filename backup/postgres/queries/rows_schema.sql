@@ -28,7 +28,11 @@ WITH tables AS MATERIALIZED (
                || coalesce((SELECT ' COLLATE ' || quote_ident(s.nspname) || '.' || quote_ident(l.collname)
                             FROM pg_collation l JOIN pg_namespace s ON s.oid = l.collnamespace JOIN pg_type y ON y.oid = a.atttypid
                             WHERE l.oid = a.attcollation AND a.attcollation <> y.typcollation), '')
-               || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition,
+               AS collated,
+           quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod) AS plain,
+           CASE WHEN a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+                                                      AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)
+                THEN ' NOT NULL' ELSE '' END AS not_null,
            CASE a.attgenerated WHEN 's' THEN ' GENERATED ALWAYS AS (' || pg_get_expr(f.adbin, f.adrelid) || ') STORED'
                                WHEN 'v' THEN ' GENERATED ALWAYS AS (' || pg_get_expr(f.adbin, f.adrelid) || ') VIRTUAL'
                                ELSE '' END AS generation,
@@ -41,8 +45,8 @@ WITH tables AS MATERIALIZED (
     FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 ), bodies AS (
-    SELECT oid, string_agg(definition || generation || coalesce(identity, ''), ', ' ORDER BY attnum) AS body,
-           CASE WHEN bool_or(attgenerated <> '') THEN string_agg(definition || coalesce(identity, ''), ', ' ORDER BY attnum) END AS plain
+    SELECT oid, string_agg(collated || not_null || generation || coalesce(identity, ''), ', ' ORDER BY attnum) AS body,
+           string_agg(plain || not_null || coalesce(identity, ''), ', ' ORDER BY attnum) AS plain
     FROM columns GROUP BY oid
 ), made AS (
     SELECT 1 AS step, 0::bigint AS place, 'before' AS stage, 'schema' AS kind, quote_ident(n.nspname) AS name,
@@ -60,42 +64,46 @@ WITH tables AS MATERIALIZED (
            'CREATE SEQUENCE ' || s.name || ' AS ' || format_type(s.seqtypid, NULL) || s.options, ''
     FROM sequences s WHERE s.of_identity IS NOT TRUE
     UNION ALL
-    SELECT 5, t.depth, 'before', 'table', t.name, head || coalesce(b.body, '') || tail,
-           CASE WHEN b.plain IS NOT NULL AND NOT t.relispartition THEN head || b.plain || tail ELSE '' END
-    FROM tables t LEFT JOIN bodies b ON b.oid = t.oid AND NOT t.relispartition
+    SELECT 5, t.oid, 'before', 'table', t.name,
+           head || coalesce(b.body, '') || ')' || CASE t.relkind WHEN 'p' THEN ' PARTITION BY ' || pg_get_partkeydef(t.oid) ELSE '' END,
+           head || coalesce(b.plain, '') || ')'
+    FROM tables t LEFT JOIN bodies b ON b.oid = t.oid
     CROSS JOIN LATERAL (
-        SELECT 'CREATE ' || CASE t.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END || 'TABLE ' || t.name
-               || CASE WHEN t.relispartition
-                       THEN (SELECT ' PARTITION OF ' || quote_ident(n.nspname) || '.' || quote_ident(p.relname)
-                             FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace n ON n.oid = p.relnamespace
-                             WHERE i.inhrelid = t.oid) || ' ' || pg_get_expr(t.relpartbound, t.oid)
-                       ELSE ' (' END AS head,
-               CASE WHEN t.relispartition THEN '' ELSE ')' END
-               || CASE WHEN t.relkind = 'p' THEN ' PARTITION BY ' || pg_get_partkeydef(t.oid) ELSE '' END AS tail) AS around
+        SELECT 'CREATE ' || CASE WHEN t.relpersistence = 'u' AND t.relkind <> 'p' THEN 'UNLOGGED ' ELSE '' END
+               || 'TABLE ' || t.name || ' (' AS head) AS around
     UNION ALL
-    SELECT 6, c.oid, 'after', 'default', c.table_name || '.' || c.name,
+    SELECT 6, t.depth, 'before', 'partition', t.name,
+           'ALTER TABLE ' || p.name || ' ATTACH PARTITION ' || t.name || ' ' || pg_get_expr(t.relpartbound, t.oid), ''
+    FROM tables t JOIN pg_inherits i ON i.inhrelid = t.oid JOIN tables p ON p.oid = i.inhparent WHERE t.relispartition
+    UNION ALL
+    SELECT 8, k.oid, 'after', 'constraint', t.name || '.' || quote_ident(k.conname),
+           'ALTER TABLE ' || t.name || ' ADD CONSTRAINT ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), ''
+    FROM pg_constraint k JOIN tables t ON t.oid = k.conrelid WHERE k.contype = 'n' AND NOT k.convalidated
+    UNION ALL
+    SELECT 7, c.oid, 'after', 'default', c.table_name || '.' || c.name,
            'ALTER TABLE ' || c.table_name || ' ALTER COLUMN ' || c.name || ' SET DEFAULT ' || c.default_value, ''
     FROM columns c WHERE c.default_value IS NOT NULL
     UNION ALL
-    SELECT CASE k.contype WHEN 'f' THEN 9 ELSE 7 END, k.oid, 'after', 'constraint', t.name || '.' || quote_ident(k.conname),
+    SELECT CASE k.contype WHEN 'f' THEN 10 ELSE 8 END, k.oid, 'after', 'constraint', t.name || '.' || quote_ident(k.conname),
            'ALTER TABLE ' || t.name || ' ADD CONSTRAINT ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), ''
     FROM pg_constraint k JOIN tables t ON t.oid = k.conrelid
-    WHERE k.contype IN ('p', 'u', 'x', 'c', 'f') AND k.coninhcount = 0 AND k.conparentid = 0
+    WHERE k.contype IN ('p', 'u', 'x', 'c', 'f') AND k.conparentid = 0
+      AND (k.coninhcount = 0 OR NOT t.relispartition)
       AND (k.contype <> 'f' OR k.confrelid IN (SELECT oid FROM tables))
     UNION ALL
-    SELECT 8, x.indexrelid, 'after', 'index', i.oid::regclass::text,
+    SELECT 9, x.indexrelid, 'after', 'index', i.oid::regclass::text,
            regexp_replace(pg_get_indexdef(x.indexrelid), '^(CREATE (?:UNIQUE )?INDEX (?:"(?:[^"]|"")*"|[^ ]+) ON) ONLY ', '\1 '), ''
     FROM pg_index x JOIN tables t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
     WHERE NOT i.relispartition AND x.indisvalid
       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))
     UNION ALL
-    SELECT 10, s.seqrelid, 'after', 'owned by', s.name,
+    SELECT 11, s.seqrelid, 'after', 'owned by', s.name,
            'ALTER SEQUENCE ' || s.name || ' OWNED BY ' || c.table_name || '.' || c.name, ''
     FROM sequences s JOIN columns c ON c.oid = s.owner AND c.attnum = s.owner_column WHERE NOT s.of_identity
     UNION ALL
-    SELECT 12, s.seqrelid, 'position', 'sequence', s.name, '', '' FROM sequences s
+    SELECT 13, s.seqrelid, 'position', 'sequence', s.name, '', '' FROM sequences s
     UNION ALL
-    SELECT 11, i.inhseqno, 'after', 'inheritance', t.name, 'ALTER TABLE ' || t.name || ' INHERIT ' || p.name, ''
+    SELECT 12, i.inhseqno, 'after', 'inheritance', t.name, 'ALTER TABLE ' || t.name || ' INHERIT ' || p.name, ''
     FROM pg_inherits i JOIN tables t ON t.oid = i.inhrelid JOIN tables p ON p.oid = i.inhparent WHERE NOT t.relispartition
 )
 SELECT step, stage, kind, name, sql, otherwise FROM made ORDER BY step, place, name

@@ -30,9 +30,10 @@ SELECT format_type(t.oid, NULL), quote_ident(n.nspname), t.typtype::text,
                || coalesce((SELECT ' COLLATE ' || t.typcollation::regcollation FROM pg_type b
                    WHERE b.oid = t.typbasetype AND b.typcollation <> t.typcollation), '')
                || CASE WHEN t.typnotnull THEN ' NOT NULL' ELSE '' END
+               || coalesce(' DEFAULT ' || t.typdefault, '')
                || coalesce((SELECT string_agg(' CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid), ''
                        ORDER BY c.conname)
-                   FROM pg_constraint c WHERE c.contypid = t.oid AND c.contype = 'c'), '')
+                   FROM pg_constraint c WHERE c.contypid = t.oid AND c.contype = 'c' AND c.convalidated), '')
            WHEN 'r' THEN (SELECT 'CREATE TYPE ' || format_type(t.oid, NULL) || ' AS RANGE (SUBTYPE = '
                || format_type(r.rngsubtype, NULL)
                || CASE WHEN r.rngcollation <> 0 THEN ', COLLATION = ' || r.rngcollation::regcollation ELSE '' END

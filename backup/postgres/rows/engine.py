@@ -57,7 +57,7 @@ class RowsEngine:
             tables = [each for each in rows.chosen if not self._stays_empty(each.relation)]
             kept = []
             for number, table in enumerate(tables, start=1):
-                name = f"rows-{number:05d}.ndjson"
+                name = f"data.{number:05d}.ndjson"
                 kept.append(_kept(table, name))
                 yield PartSource(name=name, role=Role.DATA, open=partial(rows.open_lines, table))
             prover = Prover(snapshot, self._provable(rows, tables)) if self.proof else None

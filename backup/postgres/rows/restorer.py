@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 from psycopg import sql
 
-from backup.domain.kept_schema import SCHEMA_LIMIT, KeptPosition, KeptSchema, KeptTable, Stage, Statement
+from backup.domain.kept_schema import SCHEMA_LIMIT, KeptPosition, KeptSchema, KeptTable, Stage
 from backup.domain.manifest import Manifest, Part
 from backup.domain.row_return import ReturnedTable
 from backup.domain.rows import Catalogue
@@ -233,35 +233,46 @@ def _fill(connection: Connection, job: _Job) -> Iterator[str]:
 
 
 def _make_all(connection: Connection, job: _Job, stage: Stage) -> Iterator[str]:
-    needed = {table.quoted for table in job.tables}
-    for statement in job.kept.statements:
-        if statement.stage == stage:
-            yield from _make(connection, statement, needed=statement.kind == "table" and statement.name in needed)
+    """Make all objects of a stage, in rounds: what needs another that is made later is made in the next one.
 
-
-def _make(connection: Connection, statement: Statement, *, needed: bool) -> Iterator[str]:
-    """Make one object; yields a note where it could not be made, or not as it was.
+    Yields a note for each that could not be made, or not as it was.
 
     Raises:
-        RestoreFailed: it is needed.
+        RestoreFailed: a table cannot be made whose rows are wanted.
     """
-    for text in filter(None, (statement.sql, statement.otherwise)):
-        try:
-            with connection.transaction():
-                connection.execute(text.encode())
-        except psycopg.Error as error:
-            if is_lost(error):
-                raise
-            if needed and text == (statement.otherwise or statement.sql):
+    left = [each for each in job.kept.statements if each.stage == stage]
+    while left:
+        errors = [_refusal(connection, each.sql) for each in left]
+        refused = [each for each, error in zip(left, errors, strict=True) if error]
+        if len(refused) < len(left):
+            left = refused
+            continue
+        tables = {table.quoted for table in job.tables}
+        for statement, error in zip(left, errors, strict=True):
+            if error is None:
+                raise AssertionError("all of these were refused")
+            yield not_done(statement.sql, error)
+            last = _refusal(connection, statement.otherwise) if statement.otherwise else error
+            if last and statement.kind == "table" and statement.name in tables:
                 raise RestoreFailed(
                     f"the table {statement.name} cannot be made again",
-                    detail=str(error).strip(),
-                    hint="what it needs is not kept in a backup of rows: make that on the server (an extension, as a"
-                    " rule), or restore other tables: --table",
-                ) from error
-            yield not_done(text, error)
-        else:
-            return
+                    detail=str(last).strip(),
+                    hint="what it needs is not kept in a backup of rows; restore the other tables (--table), or make"
+                    " it by hand and bring the rows into it (--in-place)",
+                ) from last
+        return
+
+
+def _refusal(connection: Connection, text: str) -> psycopg.Error | None:
+    """Make one object; why the server refuses it."""
+    try:
+        with connection.transaction():
+            connection.execute(text.encode())
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return error
+    return None
 
 
 def _place(connection: Connection, position: KeptPosition) -> None:

@@ -110,15 +110,16 @@ class RowsSync:
                     read[plan.label] = arrival.load(reader)
         deleted = dict.fromkeys(read, 0)
         with own_path(target):
-            if delete:  # first, for a new row may take what one that is gone gives up
+            if delete:
                 _refuse_losses(arrivals, everything=delete_all)
                 try:
-                    with target.transaction():
-                        deleted = _delete_all(arrivals)
-                except sql_errors.ForeignKeyViolation:
-                    merged = _merge_all(arrivals)  # rows that are gone are still referred to by some that changed
+                    with target.transaction():  # first what stays: what refers to a row that is gone lets go of it
+                        merged = _merge_all(arrivals)
                     deleted = _delete_all(arrivals)
-                else:
+                except SyncFailed as error:
+                    if not isinstance(error.__cause__, sql_errors.UniqueViolation):
+                        raise
+                    deleted = _delete_all(arrivals)  # a new row takes a value that one that is gone gives up
                     merged = _merge_all(arrivals)
             else:
                 merged = _merge_all(arrivals)
@@ -162,7 +163,11 @@ def _refuse_losses(arrivals: Sequence[Arrival], *, everything: bool) -> None:
 
 
 def _delete_all(arrivals: Sequence[Arrival]) -> dict[str, int]:
-    return {arrival.plan.label: arrival.delete() for arrival in reversed(arrivals)}
+    deleted = {}
+    for arrival in reversed(arrivals):
+        with _told(arrival.plan.label):
+            deleted[arrival.plan.label] = arrival.delete()
+    return deleted
 
 
 def _merge_all(arrivals: Sequence[Arrival]) -> dict[str, tuple[int, int]]:

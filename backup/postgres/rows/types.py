@@ -34,7 +34,9 @@ class Type:
     @property
     def parts(self) -> str:
         """What it is made of: its definition without what only forbids values."""
-        return re.split(r" NOT NULL| CONSTRAINT ", (self.definition or "").partition(" AS ")[2], maxsplit=1)[0]
+        return re.split(r" NOT NULL| DEFAULT | CONSTRAINT ", (self.definition or "").partition(" AS ")[2], maxsplit=1)[
+            0
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
