@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import backup
+from backup.cli.commands import PLUGIN_TABLE, TABLE, load, names, option_variables
 from backup.cli.main import wants_json
 from tests.cli.conftest import Launcher, Run, clean_environment
 
@@ -215,3 +216,16 @@ def test_json_is_known_before_the_command_line_is_understood() -> None:
     assert wants_json(["list", "--json", "--wrong"], {})
     assert wants_json(["list"], {"PGPROOF_JSON": "true"})
     assert not wants_json(["list", "--", "--json"], {"PGPROOF_JSON": "0"})
+
+
+def test_the_variables_of_options_are_found_without_importing_a_command() -> None:
+    found = set()
+    for table in (TABLE, PLUGIN_TABLE):
+        for name in names(table):
+            for parameter in load(name, table).params:
+                listed = parameter.envvar
+                found |= {listed} if isinstance(listed, str) else set(listed or ())
+    assert option_variables() == found
+    script = "import sys; from backup.cli import commands; commands.option_variables(); print('httpx' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
