@@ -103,7 +103,11 @@ class _Chooser:
         """What `tables` says, of patterns first, so that names go before them."""
         quiet = bool(self._choice.only)
         ordered = sorted(self._choice.tables.items(), key=lambda item: _Pattern(item[0]).exact)
-        return {each: options for text, options in ordered for each in self._meant(text, quiet=quiet)}
+        said: dict[Relation, TableChoice] = {}
+        for text, options in ordered:
+            meant = self._meant(text, quiet=quiet)
+            said |= {each: _fitting(options, each, meant) for each in meant}
+        return said
 
     def _meant(self, text: str, *, quiet: bool = False) -> list[Relation]:
         pattern = _Pattern(text)
@@ -247,6 +251,14 @@ class _Chooser:
 
     def _deny(self, text: str, grant: str) -> None:
         self._problems.append(Problem(text=text, hint=grant, denied=True))
+
+
+def _fitting(options: TableChoice, relation: Relation, meant: Iterable[Relation]) -> TableChoice:
+    """What is said of all tables that a pattern means: to be excluded, a column need be in one of them alone."""
+    others = {column.name for each in meant if each is not relation for column in each.columns}
+    return replace(
+        options, exclude=tuple(name for name in options.exclude if relation.column(name) or name not in others)
+    )
 
 
 def _excluded(name: str, choice: TableChoice) -> bool:

@@ -94,3 +94,41 @@ def test_since_column_must_be_a_time() -> None:
     assert texts(RowsChoice(tables={"users": TableChoice(since_column="name")})) == [
         "users: since_column name is of type text, it must be a time or a date"
     ]
+
+
+def test_of_the_tables_of_a_pattern_one_must_have_a_column_that_is_left_out() -> None:
+    found = choose(RowsChoice(tables={"*.*": TableChoice(exclude=("sender",))}), CATALOGUE)
+    assert found.problems == ()
+    assert {each.label: each.left_out for each in found.tables if "sender" in each.left_out} == {"mail": ("sender",)}
+    assert "sendr" in texts(RowsChoice(tables={"*.*": TableChoice(exclude=("sendr",))}))[0]
+
+
+def test_two_rows_of_one_name_are_not_included_in_another() -> None:
+    other = table(
+        4,
+        "mail",
+        "id",
+        "to",
+        schema="new",
+        references=(Reference(name="t", columns=("to",), to=1, to_columns=("id",)),),
+    )
+    included = {"mail": TableChoice(by=("sender",)), "new.mail": TableChoice()}
+    choice = RowsChoice(tables={"users": TableChoice(include=included)})
+    found = choose(choice, Catalogue(role="app", relations=(MAIL, other, USERS)))
+    assert [each.text for each in found.problems] == ["users has mail already, so no rows can be included by that name"]
+
+
+def test_a_range_of_times_tells_nothing_of_the_last_change() -> None:
+    ranged = Relation(
+        oid=9,
+        schema="public",
+        name="t",
+        quoted="public.t",
+        columns=(
+            Column(name="id", type="integer", type_oid=23),
+            Column(name="during", type="daterange", type_oid=3912),
+        ),
+    )
+    choice = RowsChoice(tables={"t": TableChoice(since_column="during")})
+    (problem,) = choose(choice, Catalogue(role="app", relations=(ranged,))).problems
+    assert "is of type daterange, it must be a time or a date" in problem.text
