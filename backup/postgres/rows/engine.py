@@ -6,10 +6,11 @@ For when a few tables matter, or when pg_dump cannot run. It asks for no program
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from backup import __version__
 from backup.domain.kept_schema import SCHEMA_NAME, KeptTable
 from backup.domain.manifest import Database, Role, Tool
 from backup.domain.patterns import Exclusion, exactly
@@ -47,8 +48,6 @@ class RowsEngine:
 
     def tool(self, database: Database) -> Tool:  # noqa: ARG002 -- any server will do
         """What writes these backups: pgproof itself."""
-        from backup import __version__  # noqa: PLC0415 -- the package imports this module
-
         return Tool(engine="rows", name="pgproof", version=__version__)
 
     def parts(self, snapshot: HeldSnapshot) -> Generator[PartSource, None, None]:
@@ -73,9 +72,8 @@ class RowsEngine:
                 if prover:
                     prover.close()
 
-    @contextmanager
-    def _reading(self, snapshot: HeldSnapshot) -> Iterator[RowsReading]:
-        with read_rows(
+    def _reading(self, snapshot: HeldSnapshot) -> AbstractContextManager[RowsReading]:
+        return read_rows(
             snapshot.address,
             self.choice,
             clients=self.clients,
@@ -83,8 +81,7 @@ class RowsEngine:
             connect_timeout=self.connect_timeout,
             lock_wait_timeout=self.lock_wait_timeout,
             within=snapshot.name,
-        ) as rows:
-            yield rows
+        )
 
     @contextmanager
     def _schema(self, rows: RowsReading, kept: tuple[KeptTable, ...]) -> Iterator[ByteReader]:
@@ -96,7 +93,11 @@ class RowsEngine:
 
     def _provable(self, rows: RowsReading, tables: list[ChosenTable]) -> ProofOptions:
         """The proof's options, so that it says nothing of what is not here, or not all of it."""
-        there = {oid: each.whole for each in tables for oid in partitions_of(rows, [each.relation.oid])}
+        there = {
+            oid: whole
+            for whole in (True, False)
+            for oid in partitions_of(rows, [each.relation.oid for each in tables if each.whole is whole])
+        }
         excluded: dict[str, list[str]] = {}
         cut: dict[str, list[str]] = {}
         for relation in rows.catalogue.relations:
