@@ -14,7 +14,7 @@ OPTIONS = """@setting_option("dump.zstd_level", "--zstd-level")
 @setting_option("dump.exclude_tables", "--exclude-table")
 @setting_option("dump.labels", "--label")
 @setting_option("restore.analyze", "--analyze/--no-analyze")
-@option("--own", envvar="PGPROOF_MINE_OWN", help="Its own.")
+@option("--own", envvar="PGPROOF_NO_FALLBACK", help="Its own.")
 """
 
 
@@ -44,15 +44,15 @@ def test_its_problems_are_told_by_its_name(launcher: Launcher) -> None:
 def test_help_shows_what_the_model_says(launcher: Launcher) -> None:
     text = " ".join(launcher.run(SHOW_DUMP, "--help", options=OPTIONS).stdout.split())
     assert "Level of zstd: higher is smaller and slower. [env var: PGPROOF_ZSTD_LEVEL; default: 1]" in text
-    assert "--own TEXT Its own. [env var: PGPROOF_MINE_OWN]" in text
+    assert "--own TEXT Its own. [env var: PGPROOF_NO_FALLBACK]" in text
 
 
 def test_an_option_of_its_own_comes_as_keyword_and_its_variable_is_known(launcher: Launcher) -> None:
-    environ = {"PGPROOF_MINE_OWN": "x", "PGPROOF_MINE_ONW": "y"}
+    environ = {"PGPROOF_NO_FALLBACK": "x", "PGPROOF_NO_FALLBAKC": "y"}
     ran = launcher.run("invocation.settings\ninvocation.emit(own)", "--json", options=OPTIONS, environ=environ)
     assert json.loads(ran.stdout) == {"own": "x"}
     assert ran.stderr.count("\n") == 1
-    assert "warning PGPROOF_MINE_ONW is not known; did you mean PGPROOF_MINE_OWN?" in ran.stderr
+    assert "warning PGPROOF_NO_FALLBAKC is not known; did you mean PGPROOF_NO_FALLBACK?" in ran.stderr
 
 
 def test_a_secret_cannot_be_an_option() -> None:
