@@ -1,0 +1,46 @@
+"""Puts the service together: routes, bounds and what they share. Owns nothing of what is answered."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from backup import __version__
+from backup.api import reading, rows
+from backup.api.edge import App, Edge
+from backup.api.failures import add_handlers
+from backup.api.guard import Guard
+from backup.api.library import Library
+from backup.settings import Settings
+from backup.workflow.watch import Watch
+
+OPENAPI = "/api/openapi.json"
+_ABOUT = """Backups of PostgreSQL that prove they restore: see what there is, start runs, fetch rows.
+
+Every route but the probes wants the header `Authorization: Bearer TOKEN`. Failures have one form, that of `--json`."""
+
+
+def make_app(settings: Settings, watch: Watch) -> tuple[FastAPI, App]:
+    """The app, and the same behind its bounds, which is what is to be served.
+
+    Raises:
+        ConfigurationError: there is no token.
+    """
+    tokens = settings.serve.parsed_tokens
+    app = FastAPI(
+        title="pgproof",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url=OPENAPI,
+        docs_url=None,  # these pages load their programs from elsewhere
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.watch = watch
+    app.state.guard = Guard(tokens)
+    app.state.library = Library(watch)
+    app.state.exports = rows.Exports()
+    app.state.ready = False
+    add_handlers(app)
+    for router in (reading.probes, reading.router, rows.router):
+        app.include_router(router)
+    return app, Edge(app, tokens)
