@@ -46,6 +46,18 @@ def make_address(settings: Settings, *, override: str | None = None) -> Address:
     return Address.parse(settings.database.conninfo if override is None else override)
 
 
+def named_target(settings: Settings) -> str | None:
+    """The target that the settings name, or that the database's address does; the server is not asked."""
+    from backup.domain.ids import target_of_database
+
+    if settings.target:
+        return settings.target
+    if settings.database.url is None:
+        return None
+    database = make_address(settings).database or os.environ.get("PGDATABASE")
+    return target_of_database(database) if database else None
+
+
 def make_store(settings: StoreSettings, *, keep: timedelta | None = None) -> Store:
     """The store that these settings describe; nothing is asked of it yet.
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from backup.api.runs import Busy, KeyReused
 from backup.errors import (
     AccessDenied,
     ClusterUnreachable,
@@ -33,6 +34,8 @@ _STATUS: Mapping[type[PgproofError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     ObjectMissing: HTTPStatus.NOT_FOUND,
     LockHeld: HTTPStatus.CONFLICT,
+    Busy: HTTPStatus.CONFLICT,
+    KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestRefused: HTTPStatus.CONFLICT,
     ConfigurationError: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 import uvicorn
 
 from backup.api.app import make_app
+from backup.api.children import Children
 from backup.api.protocol import BoundedProtocol
+from backup.api.runs import Runner
 from backup.bootstrap import make_watch
 from backup.errors import ConfigurationError
 from backup.logs import log
 from backup.settings import Settings, StoreSettings
 from backup.settings.serving import ServeSettings
+from backup.workflow.watch import Watch
 
 _BACKLOG = 1024
 _MOST_CALLERS = 1000
@@ -31,14 +34,20 @@ _FIRST_LOOK = 5.0
 
 
 @contextmanager
-def serving(settings: Settings, stores: Sequence[StoreSettings]) -> Iterator[str]:
+def serving(settings: Settings, stores: Sequence[StoreSettings], words: Sequence[str] = ()) -> Iterator[str]:
     """The service, as long as the context lasts; its address.
 
+    Args:
+        settings: of it.
+        stores: that it works on.
+        words: of the command line that say which settings these are, for processes that are to have the same.
+
     Raises:
-        ConfigurationError: it cannot listen there, a file of TLS is of no use, or there is no token.
+        ConfigurationError: it cannot listen there, a file of TLS is of no use, there is no token, or no cluster.
     """
     watch = make_watch(settings, stores, every=settings.serve.every)
-    app, bounded = make_app(settings, watch)
+    runner = _runner(settings, stores, words, watch)
+    app, bounded = make_app(settings, watch, runner)
     said = settings.serve
     config = uvicorn.Config(
         bounded,
@@ -71,9 +80,20 @@ def serving(settings: Settings, stores: Sequence[StoreSettings]) -> Iterator[str
         finally:
             app.state.ready = False
             server.should_exit = True
+            runner.stop()
             thread.join(_GRACE + 5)
             watch.stop()
             listening.close()
+
+
+def _runner(settings: Settings, stores: Sequence[StoreSettings], words: Sequence[str], watch: Watch) -> Runner:
+    """Jobs of the release that is named, else child processes."""
+    if settings.serve.release is None:
+        return Children(settings, stores, words, watch=watch)
+    from backup.api.jobs import Jobs  # noqa: PLC0415 -- the client of Kubernetes is large
+    from backup.kube.connection import from_kubeconfig  # noqa: PLC0415 -- the same
+
+    return Jobs(from_kubeconfig(), settings.serve.release)
 
 
 def _listen(said: ServeSettings) -> socket.socket:

@@ -31,7 +31,7 @@ def serve(invocation: Invocation) -> None:
         ) from error
     settings = invocation.settings
     try:
-        with serving(settings, invocation.stores) as url:
+        with serving(settings, invocation.stores, invocation.words) as url:
             log.info("serving", at=url, tokens=len(settings.serve.parsed_tokens))
             threading.Event().wait()
     except Interrupted as stopped:
