@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 
 from backup import __version__
-from backup.api import following, reading, rows, starting
+from backup.api import following, page, reading, rows, starting
 from backup.api.edge import App, Edge
 from backup.api.failures import add_handlers
 from backup.api.guard import Guard
 from backup.api.library import Library
+from backup.api.plans import Plans
 from backup.api.runs import Runner
-from backup.settings import Settings
+from backup.bootstrap import named_target
+from backup.settings import Settings, StoreSettings
 from backup.workflow.watch import Watch
 
 OPENAPI = "/api/openapi.json"
@@ -20,7 +24,7 @@ _ABOUT = """Backups of PostgreSQL that prove they restore: see what there is, st
 Every route but the probes wants the header `Authorization: Bearer TOKEN`. Failures have one form, that of `--json`."""
 
 
-def make_app(settings: Settings, watch: Watch, runner: Runner) -> tuple[FastAPI, App]:
+def make_app(settings: Settings, stores: Sequence[StoreSettings], watch: Watch, runner: Runner) -> tuple[FastAPI, App]:
     """The app, and the same behind its bounds, which is what is to be served.
 
     Raises:
@@ -41,9 +45,11 @@ def make_app(settings: Settings, watch: Watch, runner: Runner) -> tuple[FastAPI,
     app.state.library = Library(watch)
     app.state.runner = runner
     app.state.has_sync = settings.sync.url is not None or settings.serve.release is not None
+    app.state.plans = Plans(settings, stores)
+    app.state.target = named_target(settings)
     app.state.exports = rows.Exports()
     app.state.ready = False
     add_handlers(app)
-    for router in (reading.probes, reading.router, rows.router, starting.router, following.router):
+    for router in (reading.probes, reading.router, rows.router, starting.router, following.router, page.router):
         app.include_router(router)
     return app, Edge(app, tokens)

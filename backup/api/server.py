@@ -47,7 +47,7 @@ def serving(settings: Settings, stores: Sequence[StoreSettings], words: Sequence
     """
     watch = make_watch(settings, stores, every=settings.serve.every)
     runner = _runner(settings, stores, words, watch)
-    app, bounded = make_app(settings, watch, runner)
+    app, bounded = make_app(settings, stores, watch, runner)
     said = settings.serve
     config = uvicorn.Config(
         bounded,

@@ -17,6 +17,7 @@ SHORTEST = 16
 
 _PRINTABLE = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 """What can stand in a header: ASCII without spaces, and without the comma that separates tokens."""
+_SESSION = re.compile(r"(?P<expires>[0-9]{1,12})\.(?P<nonce>[0-9a-f]{16,64})\.(?P<mac>[0-9a-f]{64})")
 _SCOPED = re.compile(r"(?P<token>.+?)=(?P<scopes>[a-z][a-z+]*)")
 
 
@@ -105,3 +106,37 @@ def find_token(tokens: tuple[Token, ...], presented: str) -> Token | None:
         if hmac.compare_digest(each.digest, digest):
             found = each
     return found
+
+
+def make_session(token: Token, *, expires: int, nonce: str) -> str:
+    """What a browser keeps in the place of a token, until `expires` (seconds since 1970): signed with the token.
+
+    So it ends with the token itself, is known to every replica, and tells nothing of it.
+    """
+    return f"{expires}.{nonce}.{_signed(token, f'session {expires} {nonce}')}"
+
+
+def find_session(tokens: tuple[Token, ...], session: str, *, now: float) -> Token | None:
+    """The token by which a session was begun; None where it is over, or none of ours."""
+    match = _SESSION.fullmatch(session)
+    if not match or int(match["expires"]) < now:
+        return None
+    found = None
+    for each in tokens:
+        if hmac.compare_digest(_signed(each, f"session {match['expires']} {match['nonce']}"), match["mac"]):
+            found = each
+    return found
+
+
+def form_key(token: Token, session: str) -> str:
+    """What the forms of a session's pages hold, and nobody else knows."""
+    return _signed(token, f"form {session}")
+
+
+def is_form_key(token: Token, session: str, presented: str) -> bool:
+    """Whether a form came from a page of this session."""
+    return hmac.compare_digest(form_key(token, session).encode(), presented.encode("utf-8", "replace"))
+
+
+def _signed(token: Token, text: str) -> str:
+    return hmac.new(token.digest, text.encode(), hashlib.sha256).hexdigest()
