@@ -8,14 +8,24 @@ import pytest
 
 from tests.monitoring.conftest import Shelf, shelf
 from tests.rows.conftest import Shop, empty, shop
+from tests.support.command import Command
 from tests.support.serving import Service, serving
 
 __all__ = ["empty", "shelf", "shop"]
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One of an empty store without a database, for all tests of a module: to start one takes a second."""
+    home = tmp_path_factory.mktemp("service")
+    (home / "store").mkdir()
+    with serving(Command(home=home, environ={"PGPROOF_STORE": str(home / "store")})) as found:
+        yield found
+
+
 @pytest.fixture
-def service(shelf: Shelf) -> Iterator[Service]:
-    """One that needs no database."""
+def own_service(shelf: Shelf) -> Iterator[Service]:
+    """The same of a test's own, for those after which it is another."""
     with serving(shelf.pgproof) as found:
         yield found
 

@@ -96,11 +96,11 @@ def test_a_method_that_a_route_does_not_know_is_405(service: Service) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_well_when_it_is_stopped_also_with_an_idle_caller(service: Service, signum: signal.Signals) -> None:
-    with service.caller() as idle:
+def test_it_ends_well_when_it_is_stopped_also_with_an_idle_caller(own_service: Service, signum: signal.Signals) -> None:
+    with own_service.caller() as idle:
         idle.get("/healthz")
-        service.running.signal(signum)
-        ended = service.running.finish(limit=10)
+        own_service.running.signal(signum)
+        ended = own_service.running.finish(limit=10)
     assert (ended.code, ended.left) == (0, ())
     assert "Traceback" not in ended.stderr
 

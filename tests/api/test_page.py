@@ -115,8 +115,8 @@ def test_the_cookie_is_for_this_page_alone_and_is_not_the_token(service: Service
     assert {"HttpOnly", "SameSite=strict", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
 
 
-def test_a_wrong_token_at_the_door_is_refused_and_counted(service: Service) -> None:
-    found = [service.post("/sign-in", token=None, data={"token": f"guess-number-{n}"}) for n in range(12)]
+def test_a_wrong_token_at_the_door_is_refused_and_counted(own_service: Service) -> None:
+    found = [own_service.post("/sign-in", token=None, data={"token": f"guess-number-{n}"}) for n in range(12)]
     assert [each.status_code for each in found] == [401] * 10 + [429] * 2
     assert "This token is not known." in found[0].text
     assert "set-cookie" not in found[0].headers
