@@ -50,6 +50,8 @@ def make_app(settings: Settings, stores: Sequence[StoreSettings], watch: Watch, 
     app.state.exports = rows.Exports()
     app.state.ready = False
     add_handlers(app)
-    for router in (reading.probes, reading.router, rows.router, starting.router, following.router, page.router):
+    routers = (reading.probes, reading.router, rows.router, starting.router, following.router, page.router)
+    for router in routers:
         app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
     return app, Edge(app, tokens)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from backup.api.runs import Busy, KeyReused
 from backup.errors import (
@@ -133,12 +134,21 @@ def add_handlers(app: FastAPI) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        code = status.phrase.lower().replace(" ", "_")
-        text = error.detail if isinstance(error.detail, str) else status.phrase
-        return answer(Refused(status, text[:1].lower() + text[1:], code=code, headers=error.headers))
+        text, code = status.phrase.lower(), status.phrase.lower().replace(" ", "_")
+        headers = {"Allow": _methods(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return answer(Refused(status, text, code=code, headers=headers))
 
     @app.exception_handler(Exception)
     async def _bug(_request: Request, error: Exception) -> JSONResponse:
         return answer(Bug(f"this is a bug of pgproof: {type(error).__name__}", hint="please report it, with the log"))
+
+
+def _methods(request: Request) -> str:
+    """What an address takes, of all routes that fit it; the framework names those of the first one alone."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            found |= route.methods or set()
+    return ", ".join(sorted(found))

@@ -15,6 +15,9 @@ from backup.domain.ids import parse_reference
 from backup.errors import UsageError
 
 _NAME = r"^[^\x00-\x1f\x7f]{1,63}$"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?"
+_BACKUP = rf"^(latest|latest-proven|[0-9]{{8}}T[0-9]{{6}}Z(-[1-9][0-9]*)?|{_TIME})$"
+"""For programs that read the description; what a time is, is judged by `parse_reference`."""
 _TABLE = r"^[^\x00-\x1f\x7f]{1,200}$"
 
 
@@ -29,7 +32,7 @@ def _reference(text: str) -> str:
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 """Of a database."""
 TableName = Annotated[str, StringConstraints(pattern=_TABLE)]
-Reference = Annotated[str, StringConstraints(max_length=100), AfterValidator(_reference)]
+Reference = Annotated[str, StringConstraints(max_length=100, pattern=_BACKUP), AfterValidator(_reference)]
 """An id, `latest`, `latest-proven`, or a time."""
 LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]

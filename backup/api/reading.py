@@ -74,8 +74,8 @@ async def show_backup(
 
 @router.get(
     "/metrics",
-    response_class=PlainTextResponse,
-    responses=documented(401, 403, 429),
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(401, 403, 429)},
     summary="Figures for Prometheus",
 )
 async def metrics(request: Request, _: Reader) -> Response:
