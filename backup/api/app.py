@@ -10,6 +10,7 @@ from backup import __version__
 from backup.api import following, page, reading, rows, starting
 from backup.api.edge import App, Edge
 from backup.api.failures import add_handlers
+from backup.api.front import Front
 from backup.api.guard import Guard
 from backup.api.library import Library
 from backup.api.plans import Plans
@@ -54,4 +55,4 @@ def make_app(settings: Settings, stores: Sequence[StoreSettings], watch: Watch, 
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
-    return app, Edge(app, tokens)
+    return app, Edge(Front(app, app.state.guard, app.state.library), tokens)

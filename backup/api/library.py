@@ -18,8 +18,10 @@ from backup.domain.metrics import Holding, Sighting
 from backup.errors import NotFound, UsageError
 from backup.workflow.watch import Watch
 
-_MOST_KEPT = 256
-"""Answers that are kept as bytes between two looks."""
+LIST = "/api/backups"
+"""The address of the list."""
+_MOST_KEPT = 32
+"""Answers that are kept as bytes between two looks, each a third of a megabyte at most for a thousand backups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +52,36 @@ class Library:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._kept: dict[tuple[str | None, int, str | None], bytes] = {}
+        self._kept: dict[bytes, bytes] = {}
         self._look: Look = ()
 
     def sightings(self) -> tuple[Sighting, ...]:
         """What was seen last."""
         return self._watch.sightings()
 
-    def page(self, *, target: str | None, limit: int, before: str | None) -> bytes:
-        """One page of the list, as JSON. Raises UsageError where `before` is no id."""
+    def page(self, question: bytes, *, target: str | None, limit: int, before: str | None) -> bytes:
+        """One page of the list, as JSON; kept under the question as it was written, for `answered`.
+
+        Raises:
+            UsageError: `before` is no id.
+        """
         if before is not None and BackupId.parse(before) is None:
             raise UsageError(f"{before[:40]!r} is no id of a backup", hint="give the `next` of the page before")
-        sightings = self.sightings()
-        look = tuple((each.store, each.up, each.read) for each in sightings)
-        if look != self._look or len(self._kept) > _MOST_KEPT:
+        kept = self.answered(question)
+        if kept is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            kept = _page(self.sightings(), target, limit, before).model_dump_json().encode()
+            self._kept[question] = kept
+        return kept
+
+    def answered(self, question: bytes) -> bytes | None:
+        """What was answered to a question, where nothing was seen anew since."""
+        look = tuple((each.store, each.up, each.read) for each in self.sightings())
+        if look != self._look:
             self._kept.clear()
             self._look = look
-        key = (target, limit, before)
-        if key not in self._kept:
-            self._kept[key] = _page(sightings, target, limit, before).model_dump_json().encode()
-        return self._kept[key]
+        return self._kept.get(question)
 
     def find(self, reference: Reference, target: str | None) -> BackupInFull:
         """One backup.

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 
 from backup.api.failures import documented
 from backup.api.guard import BEARER, Allowed
-from backup.api.library import Library
+from backup.api.library import LIST, Library
 from backup.api.schemas import BackupInFull, BackupPage
 from backup.domain.access import Scope, Token
 from backup.domain.ids import check_target, parse_reference
@@ -30,7 +30,7 @@ def library_of(request: Request) -> Library:
 
 
 @router.get(
-    "/api/backups",
+    LIST,
     response_model=BackupPage,
     responses=documented(401, 403, 422, 429),
     summary="The backups, the newest first",
@@ -44,7 +44,9 @@ async def list_backups(
 ) -> Response:
     """As the stores were seen last; `stores` says when that was, and whether each can be read now."""
     name = check_target(target) if target is not None else None
-    return Response(library_of(request).page(target=name, limit=limit, before=before), media_type=_JSON)
+    question: bytes = request.scope["query_string"]
+    found = library_of(request).page(question, target=name, limit=limit, before=before)
+    return Response(found, media_type=_JSON)
 
 
 @router.get(

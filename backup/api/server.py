@@ -53,7 +53,7 @@ def serving(settings: Settings, stores: Sequence[StoreSettings], words: Sequence
         bounded,
         http=BoundedProtocol,
         ws="none",
-        loop="uvloop",
+        loop="asyncio",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -94,3 +94,13 @@ def test_the_settings_do_not_show_tokens(shelf: Shelf) -> None:
     shown = Command(home=shelf.pgproof.home, environ={"PGPROOF_API_TOKENS": TOKENS})("config")
     assert shown.code == 0
     assert USUAL not in shown.stdout
+
+
+def test_what_was_just_answered_to_one_is_not_told_to_another(service: Service) -> None:
+    for _ in range(2):
+        assert service.get("/api/backups?limit=7", token=READER).status_code == 200
+    assert service.get("/api/backups?limit=7", token=None).status_code == 401
+    assert service.get("/api/backups?limit=7", token=READER[:-1]).status_code == 401
+    assert service.get("/api/backups?limit=7", token=None, headers={"Authorization": READER}).status_code == 401
+    same = service.get("/api/backups?limit=7", token=None, headers={"Authorization": f"bEARER  {READER}"})
+    assert (same.status_code, same.headers["x-content-type-options"]) == (200, "nosniff")
