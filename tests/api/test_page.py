@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -212,3 +213,15 @@ def test_what_a_backup_is_called_is_nothing_but_text(shelf: Shelf) -> None:
         page = caller.get("/").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_only_a_proxy_that_is_named_is_believed_about_its_callers(shelf: Shelf) -> None:
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+    for proxy, believed in (("127.0.0.0/8", True), ("192.0.2.1", False)):
+        with serving(shelf.pgproof, "--proxy", proxy) as service:
+            cookie = service.post("/sign-in", token=None, data={"token": USUAL}, headers=said).headers["set-cookie"]
+            service.get("/api/backups", token="a-token-of-nobody-here", headers=said)
+            service.running.signal(signal.SIGTERM)
+            told = service.running.finish().stderr
+        assert ("Secure" in cookie) is believed
+        assert ("address=203.0.113.7" in told) is believed
