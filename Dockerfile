@@ -15,7 +15,7 @@ RUN python3 -m venv --without-pip /opt/pgproof && python3 -m venv /opt/pip
 COPY pyproject.toml README.md CHANGELOG.md LICENSE /src/
 COPY backup /src/backup
 RUN /opt/pip/bin/pip --python /opt/pgproof/bin/python install --quiet --disable-pip-version-check --no-cache-dir \
-      --root-user-action ignore --only-binary :all: --no-binary pgproof --compile "/src[chat]"
+      --root-user-action ignore --only-binary :all: --no-binary pgproof --compile "/src[chat,serve]"
 
 
 # ---- what runs

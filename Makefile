@@ -22,7 +22,7 @@ install: .venv/installed  ## Install pgproof and all it needs into .venv
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pgproof needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 3; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[chat,demo,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[chat,serve,demo,dev]'
 	@touch $@
 
 demo: install  ## Back up and restore real data on embedded servers

@@ -49,6 +49,18 @@ def make_address(settings: Settings, *, override: str | None = None) -> Address:
     return Address.parse(settings.database.conninfo if override is None else override)
 
 
+def named_target(settings: Settings) -> str | None:
+    """The target that the settings name, or that the database's address does; the server is not asked."""
+    from backup.domain.ids import target_of_database
+
+    if settings.target:
+        return settings.target
+    if settings.database.url is None:
+        return None
+    database = make_address(settings).database or os.environ.get("PGDATABASE")
+    return target_of_database(database) if database else None
+
+
 def make_store(settings: StoreSettings, *, keep: timedelta | None = None) -> Store:
     """The store that these settings describe; nothing is asked of it yet.
 
@@ -223,18 +235,26 @@ def _restore_options(settings: Settings) -> RestoreOptions:
     )
 
 
-def open_rows(settings: Settings) -> AbstractContextManager[RowsReading]:
-    """The chosen rows of the database, checked, in a snapshot."""
+def open_rows(settings: Settings, *, session: str | None = None) -> AbstractContextManager[RowsReading]:
+    """The chosen rows of the database, checked, in a snapshot; `session` names its sessions on the server."""
     from backup.postgres.rows.reading import read_rows
 
+    address = _told_direct(make_address(settings))
     return read_rows(
-        _told_direct(make_address(settings)),
+        address.with_keywords(application_name=session) if session else address,
         settings.rows.choice,
         clients=_clients(settings),
         environ=os.environ,
         connect_timeout=settings.database.connect_timeout,
         lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
+
+
+def cancel_rows(rows: RowsReading, session: str) -> None:
+    """End the queries of rows that were opened under this name. Raises PgproofError where the server is not there."""
+    from backup.postgres.rows.cancelling import cancel_queries
+
+    cancel_queries(rows, session)
 
 
 def make_sync(settings: Settings) -> RowsSync:
@@ -330,13 +350,13 @@ def make_lookouts(stores: Sequence[StoreSettings]) -> tuple[Lookout, ...]:
     )
 
 
-def make_watch(settings: Settings, stores: Sequence[StoreSettings]) -> Watch:
-    """A watch over stores, which has not begun."""
+def make_watch(settings: Settings, stores: Sequence[StoreSettings], *, every: int | None = None) -> Watch:
+    """A watch over stores, which has not begun; `every` so many seconds, or as is set for the watch."""
     from backup.workflow.watch import Watch
 
     targets = [settings.target] if settings.target else []
     said = settings.watch
-    return Watch(make_lookouts(stores), targets, also=said.targets, every=said.every, clock=now)
+    return Watch(make_lookouts(stores), targets, also=said.targets, every=every or said.every, clock=now)
 
 
 def make_endpoint(settings: Settings, watch: Watch) -> Endpoint:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from backup.cli.announcing import PATIENCE, Announcement, Teller
-from backup.cli.failures import describe
 from backup.cli.options import Invocation
 from backup.errors import PgproofError
+from backup.failures import describe
 
 
 class Alarm:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from backup import __version__
 from backup.bootstrap import make_notifiers, now
-from backup.cli.failures import as_told, describe
+from backup.cli.failures import as_told
 from backup.cli.options import Invocation
 from backup.cli.output import jsonable
 from backup.cli.places import places
@@ -23,6 +23,7 @@ from backup.cli.termination import leave
 from backup.domain.events import EventType, RunEvent
 from backup.domain.manifest import Manifest
 from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, Interrupted, PgproofError, SyncFailed
+from backup.failures import describe
 from backup.limits import in_time
 from backup.logs import log, recent, redact
 from backup.ports import Store

@@ -8,13 +8,13 @@ from datetime import datetime
 
 from backup.bootstrap import make_lookouts, now
 from backup.cli.alerting import Alarm
-from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option
 from backup.cli.targets import named_target
 from backup.domain.freshness import Freshness, Limits, judge, missed
 from backup.domain.metrics import Holding, Sighting
 from backup.domain.periods import parse_period, show_period
 from backup.errors import BackupMissed, Interrupted, NotFound, PgproofError
+from backup.failures import describe
 from backup.logs import log
 from backup.workflow.sightings import look
 

@@ -31,6 +31,7 @@ TABLE = {
     "report": "backup.cli.report",
     "check": "backup.cli.check",
     "watch": "backup.cli.watch",
+    "serve": "backup.cli.serve",
     "prune": "backup.cli.prune",
     "hold": "backup.cli.hold",
     "release": "backup.cli.release",

@@ -1,4 +1,4 @@
-"""How a failure is told: in lines for people, as a mapping for programs. Whatever was raised is told the same way."""
+"""How a failure is told to people, in lines. Whatever was raised is told the same way; for programs see `failures`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import click
 
 from backup import __version__
 from backup.errors import PgproofError, UsageError
+from backup.failures import Bug
 from backup.logs import redact
-
-
-class Bug(PgproofError):
-    """Something that nobody thought of."""
 
 
 def as_told(error: Exception) -> PgproofError:
@@ -35,18 +32,6 @@ def lines(error: PgproofError) -> list[str]:
         first, *more = error.hint.splitlines()
         found += [f"hint: {first}", *(f"  {line}" for line in more)]
     return redact("\n".join(found)).splitlines()
-
-
-def describe(error: PgproofError) -> dict[str, object]:
-    """A failure for programs, without secrets."""
-    return {
-        "code": error.code,
-        "message": redact(error.message),
-        "detail": redact(error.detail) if error.detail else None,
-        "hint": redact(error.hint) if error.hint else None,
-        "exit_code": error.status,
-        "retryable": error.retryable or isinstance(error, Bug),
-    }
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from backup.bootstrap import now
 from backup.cli.drills import figures, told_drill
-from backup.cli.failures import describe
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table
 from backup.cli.places import places
 from backup.cli.targets import named_target
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import Interrupted, NotFound, PgproofError
+from backup.failures import describe
 from backup.logs import log
 from backup.ports import Store
 from backup.workflow.back_up import summary

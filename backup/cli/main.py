@@ -19,10 +19,11 @@ import click
 
 from backup import __version__
 from backup.cli.commands import Commands
-from backup.cli.failures import Bug, as_told, describe, lines
+from backup.cli.failures import as_told, lines
 from backup.cli.output import OutputClosed, abandon_stdout, print_json, write
 from backup.cli.termination import leave
 from backup.errors import Interrupted, PgproofError
+from backup.failures import Bug, describe
 from backup.logs import hide, redact
 from backup.signals import interruptible, undisturbed
 

@@ -105,6 +105,12 @@ class Invocation:
         flags = {**self._flags, _STORES: address}
         return read(flags, os.environ, file=self._config, flag_names=self._flag_names).settings.store()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What of this call says which settings these are, as it is written: for a process that is to have the same."""
+        said = {"--config": self._config, "--target": self._flags.get("target"), "--store": self._flags.get(_STORES)}
+        return tuple(f"{name}={value}" for name, value in said.items() if value is not None)
+
     def is_said(self, name: str) -> bool:
         """Whether a flag of this call says a setting."""
         return name in self._flags

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 
 from backup.bootstrap import now
 from backup.cli.announcing import announced
-from backup.cli.failures import describe
 from backup.cli.measuring import Measurement, measured
 from backup.cli.options import Invocation, command, option, setting_option
 from backup.cli.output import Table
@@ -15,6 +14,7 @@ from backup.cli.places import Place, places
 from backup.cli.targets import target_of_any
 from backup.domain.sizes import show_size
 from backup.errors import Interrupted, NotFound, PgproofError
+from backup.failures import describe
 from backup.logs import log
 from backup.workflow.prune import Pruning
 from backup.workflow.prune import prune as prune_store

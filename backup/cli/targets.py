@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from backup.bootstrap import make_address, make_source
+from backup.bootstrap import make_source
+from backup.bootstrap import named_target as target_of_settings
 from backup.cli.options import Invocation
 from backup.cli.places import Place, places
 from backup.domain.ids import BackupId, parse_reference, target_of_database
@@ -18,13 +18,7 @@ from backup.workflow.catalog import Catalog
 
 def named_target(invocation: Invocation) -> str | None:
     """The target that the settings name, or that the database's address does; the server is not asked."""
-    settings = invocation.settings
-    if settings.target:
-        return settings.target
-    if settings.database.url is None:
-        return None
-    database = make_address(settings).database or os.environ.get("PGDATABASE")
-    return target_of_database(database) if database else None
+    return target_of_settings(invocation.settings)
 
 
 def target_to_back_up(invocation: Invocation) -> str:

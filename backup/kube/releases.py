@@ -13,7 +13,7 @@ from backup.errors import NotFound, UsageError
 from backup.kube.connection import Cluster
 from backup.kube.objects import Object, items
 
-Component = Literal["backup", "restore", "drill"]
+Component = Literal["backup", "restore", "drill", "sync"]
 
 OURS = "app.kubernetes.io/name=pgproof"
 RELEASE = "app.kubernetes.io/instance"

@@ -35,6 +35,7 @@ from backup.settings.kinds import (
 from backup.settings.monitoring import MetricsSettings, WatchSettings
 from backup.settings.notifying import NotifySettings
 from backup.settings.rows import RowsSettings, SyncSettings
+from backup.settings.serving import ServeSettings
 from backup.stores.addresses import MOST_PARTS
 
 _SECRET_KEYWORDS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
@@ -103,6 +104,7 @@ class Settings(Section):
     notify: NotifySettings = Field(default_factory=NotifySettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     watch: WatchSettings = Field(default_factory=WatchSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     kubernetes: KubernetesSettings = Field(default_factory=KubernetesSettings)
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -178,6 +180,7 @@ class Settings(Section):
         for kept in (self.encryption.identity, self.encryption.identity_passphrase):
             found += _secret_lines(kept.get_secret_value()) if kept else []
         found += self.notify.secrets
+        found += self.serve.secrets
         if self.metrics.pushgateway:
             gateway = self.metrics.pushgateway.get_secret_value()
             found += [gateway, *passwords(gateway)]

@@ -56,17 +56,28 @@ class Watch:
     def stop(self) -> None:
         """Look no more; a look that is under way is left alone."""
         self._ended.set()
+        self.hurry()
 
     def measure(self) -> tuple[Sample, ...]:
         """The figures of now."""
+        return measure(self.sightings(), now=self._clock())
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """What was seen of each store last, in the order of the stores."""
         now = self._clock()
         limit = timedelta(seconds=self._every) + _SLOW
-        return measure([post.seen(now, limit) for post in self._posts], now=now)
+        return tuple(post.seen(now, limit) for post in self._posts)
+
+    def hurry(self) -> None:
+        """Look again at once: something has changed. Returns before anything was seen."""
+        for post in self._posts:
+            post.hurry.set()
 
     def _stand(self, post: _Post) -> None:
         while not self._ended.is_set():
+            post.hurry.clear()
             post.look(self._targets, self._also)
-            self._ended.wait(self._every)
+            post.hurry.wait(self._every)
 
 
 class _Post:
@@ -74,6 +85,7 @@ class _Post:
 
     def __init__(self, lookout: Lookout, clock: Clock) -> None:
         self.looked = threading.Event()
+        self.hurry = threading.Event()
         self._lookout = lookout
         self._clock = clock
         self._last = Sighting(store=lookout.store.url, up=False)

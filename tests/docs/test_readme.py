@@ -16,9 +16,10 @@ import pytest
 
 from backup.demo.s3_server import S3Server
 from backup.settings import load
-from tests.docs.pages import DOCS, ROOT, blocks, run_bash, with_values
+from tests.docs.pages import DOCS, ROOT, blocks, require, run_bash, with_values
 from tests.fixtures.postgres import NewDatabase, Server, running
 from tests.notify.test_chat import PASSWORD, mailing
+from tests.support.monitoring import free_port
 
 README = ROOT / "README.md"
 TONIGHT = "Lost a database tonight? Restore it"
@@ -31,6 +32,7 @@ HEAR = "Hear of it"
 SETTINGS = "The few settings that matter"
 ROWS = "Rows as JSON"
 SECOND_DATABASE = "A second database, kept up to date"
+OVER_HTTP = "Over HTTP"
 EVERY_NIGHT = "Every night, without a cluster"
 BY_HAND = {"Install", "In Kubernetes"}
 """Not run here: an installation takes the network and minutes, and tests/cluster/test_pages.py has the cluster."""
@@ -96,6 +98,7 @@ def test_every_shell_line_is_run_by_a_test() -> None:
         HEAR,
         ROWS,
         SECOND_DATABASE,
+        OVER_HTTP,
     }
 
 
@@ -233,6 +236,18 @@ def test_the_lines_of_the_first_screen_and_the_other_ways_restore(
     (kept,) = [name for name in shop.databases() if name.startswith("shop_replaced_")]
     assert counts(shop, kept) == (0, 10)
     assert run("pgproof list", tmp_path, shop, **values).count(" complete") == 3
+
+
+def test_the_lines_over_http_fetch_the_rows_and_start_a_backup(shop: Server, tmp_path: Path) -> None:
+    require("curl")
+    port = str(free_port())
+    environ = {"PGPROOF_DATABASE_URL": shop.url("shop"), "PGPROOF_STORE": str(tmp_path / "backups")}
+    lines = blocks(README)[OVER_HTTP].replace(":8433/", f":{port}/") + "\nkill %1; wait %1"
+
+    said = run(lines, tmp_path, shop, PGPROOF_SERVE_PORT=port, **environ)
+
+    assert json.loads((tmp_path / "shop.json").read_text())["stats"] == {"customers": 10, "orders": 1000}
+    assert [(each["kind"], each["state"]) for each in json.loads(said)["runs"]] == [("backup", "running")]
 
 
 def test_the_file_of_settings_loads(shop: Server, tmp_path: Path) -> None:

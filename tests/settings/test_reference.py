@@ -34,6 +34,7 @@ def test_the_lines_of_the_reference_are_settings_when_uncommented(tmp_path: Path
     head = head.replace(": to_file", ": hook_url").replace(": pushgateway_file", ": hook_url")
     for name in re.findall(r": (\w+_file)$", text, re.MULTILINE):
         (tmp_path / name).write_text("host=x")
+    (tmp_path / "tokens_file").write_text("a-token-of-sixteen-or-more")
     (tmp_path / "hook_url").write_text("https://hooks.test/T0")
     (tmp_path / "hook_secret").write_text(f"whsec_{'c2VjcmV0' * 4}")
     file = tmp_path / "reference.yaml"

@@ -1,0 +1,91 @@
+"""HTTP on one connection, with bounds: how large a request's head may be, and how long it may take to come.
+
+Owns what uvicorn leaves open: with its fast parser a head has no end, and a caller that says nothing stays for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+HEAD_LIMIT = 16 << 10
+"""Bytes of the request line and all headers."""
+HEAD_SECONDS = 10.0
+"""From a connection, or the end of the answer before, until the whole head is there. A guess."""
+
+_TOO_LARGE = 431
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's own, with these bounds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- uvicorn's signature
+        super().__init__(*args, **kwargs)
+        self._head = 0
+        self._in_body = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless it is more head than anybody needs."""
+        if not self._in_body:
+            self._head += len(data)
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        super().data_received(data)
+        if self._head > HEAD_LIMIT and not self._in_body and not self.transport.is_closing():
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """A new head."""
+        super().on_message_begin()
+        self._in_body = False
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; where it is small enough it is answered."""
+        self._wait_no_more()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        self._in_body = True
+        self._head = 0
+        if size > HEAD_LIMIT:
+            self._refuse()
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; of a request that was refused nobody wants it."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole; what comes next is a head."""
+        self._in_body = False
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _refuse(self) -> None:
+        text = b"the head of this request is too large\n"
+        head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(text)
+        self.transport.write(STATUS_LINE[_TOO_LARGE] + head + text)
+        self.transport.close()
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _wait_no_more(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

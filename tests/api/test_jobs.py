@@ -1,0 +1,87 @@
+"""In a cluster runs are Jobs of the release; a test plays the cluster's part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.test_runs import ended, events
+from tests.cli.test_plugin import api, container_of, runs
+from tests.kube.api_server import Answer, Api
+from tests.monitoring.conftest import Shelf
+from tests.support.serving import MASTER, Service, serving
+
+__all__ = ["api"]
+
+
+@pytest.fixture
+def in_cluster(api: Api, shelf: Shelf, tmp_path: Path) -> Iterator[Service]:
+    kubeconfig = str(api.kubeconfig(tmp_path))
+    with serving(shelf.pgproof, "--release", "shop", KUBECONFIG=kubeconfig) as found:
+        yield found
+
+
+def test_a_backup_is_a_job_of_the_cronjob_and_its_log_is_followed(api: Api, in_cluster: Service) -> None:
+    runs(api, 0, ["dumping", "backup stored"], said="backup 20261122T080000Z")
+    answer = in_cluster.post("/api/backups", json={"labels": {"commit": "d2"}})
+    run = answer.json()
+    assert (answer.status_code, run["kind"]) == (202, "backup")
+    job = api.objects["jobs", run["id"]]
+    assert job["metadata"]["ownerReferences"][0]["name"] == "shop-backup"
+    assert container_of(job)["args"] == ["backup", "--label=commit=d2"]
+    with in_cluster.caller() as caller, caller.stream("GET", run["log"]) as stream:
+        told = list(events(stream.iter_lines()))
+    assert [text for name, text in told if name == "log"] == ["dumping", "backup stored"]
+    done = ended(in_cluster, run)
+    assert (done["state"], done["exit_code"], done["outcome"]) == ("succeeded", 0, "backup 20261122T080000Z")
+
+
+def test_a_restore_takes_the_template_of_restores(api: Api, in_cluster: Service) -> None:
+    runs(api, 9, ["no"], said="pgproof: error: no backup")
+    body = {"backup": "latest", "into": "back", "tables": ["a", "b"]}
+    run = in_cluster.post("/api/restores", token=MASTER, json=body).json()
+    args = container_of(api.objects["jobs", run["id"]])["args"]
+    assert args == ["restore", "latest", "--into=back", "--table=a", "--table=b"]
+    done = ended(in_cluster, run)
+    assert (done["state"], done["exit_code"], done["outcome"]) == ("failed", 9, "pgproof: error: no backup")
+
+
+def test_while_a_job_is_under_way_there_is_no_second_whoever_made_it(api: Api, in_cluster: Service) -> None:
+    first = in_cluster.post("/api/backups").json()
+    second = in_cluster.post("/api/backups")
+    assert (second.status_code, second.json()["error"]["hint"]) == (409, f"follow it: {first['url']}")
+    assert len(api.names("jobs")) == 1
+
+
+def test_the_same_key_finds_the_same_job_also_after_a_restart(
+    in_cluster: Service, shelf: Shelf, tmp_path: Path
+) -> None:
+    key = {"Idempotency-Key": "deploy-1"}
+    first = in_cluster.post("/api/backups", headers=key).json()
+    with serving(shelf.pgproof, "--release", "shop", KUBECONFIG=str(tmp_path / "kubeconfig")) as replica:
+        again = replica.post("/api/backups", headers=key)
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        other = replica.post("/api/backups", headers=key, json={"labels": {"a": "b"}})
+        assert other.status_code == 422
+
+
+def test_jobs_of_others_are_nobodys_runs(api: Api, in_cluster: Service) -> None:
+    api.add("jobs", "somebodys", labels={"app.kubernetes.io/instance": "other"}, status={}, spec={})
+    assert in_cluster.get("/api/runs/somebodys").status_code == 404
+    assert in_cluster.get("/api/runs/somebodys/log").status_code == 404
+    assert in_cluster.get("/api/runs").json() == {"runs": []}
+
+
+def test_what_the_release_does_not_have_is_404_and_a_missing_right_is_told(api: Api, in_cluster: Service) -> None:
+    assert in_cluster.post("/api/sync").status_code == 404
+    api.answers["POST", "jobs"] = Answer.refusal(403, 'jobs.batch is forbidden: User "x" cannot create')
+    answer = in_cluster.post("/api/backups")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "access_denied")
+
+
+def test_a_scheduler_gets_a_backup_where_there_is_no_sync(api: Api, in_cluster: Service) -> None:
+    answer = in_cluster.get("/api/cron/backup")
+    assert (answer.status_code, [each["kind"] for each in answer.json()["runs"]]) == (202, ["backup"])
+    assert len(api.names("jobs")) == 1
