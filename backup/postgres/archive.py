@@ -6,9 +6,11 @@ archive comes from pg_restore's own words. Must not connect to a server.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -82,11 +84,16 @@ class Archive:
         orders = ([*others, *database, *properties], [*properties, *database])
         return tuple(self._ask(*asked, self.use_list(order), excused=_NO_CONNECT) for order in orders)
 
+    def rows(self) -> tuple[Entry, ...]:
+        """All entries, without their names and SQL: enough to know whose rows it has. Raises what `entries` does."""
+        return parse(self._ask("--list", "--verbose"))
+
     def use_list(self, numbers: Iterable[int]) -> str:
-        """pg_restore's option for these entries in this order; holds until the next call."""
-        path = Path(self.folder, "list")
+        """pg_restore's option for these entries in this order."""
         with temporary_files():
-            path.write_text("".join(f"{number};\n" for number in numbers), encoding="ascii")
+            handle, path = tempfile.mkstemp(prefix="list-", dir=self.folder)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.writelines(f"{number};\n" for number in numbers)
         return f"--use-list={path}"
 
     def _ask(self, *arguments: str, excused: str | None = None) -> str:
@@ -115,19 +122,37 @@ def _collect(child: Child, answer: list[bytes]) -> None:
         answer.append(data)
 
 
-def feed(child: Child, source: ByteReader) -> bool:
+@dataclass(slots=True)
+class Feeding:
+    """How far a stream is on its way into a child, and the seconds that went by in waiting for either end."""
+
+    bytes: int = 0
+    reading: float = 0.0
+    writing: float = 0.0
+
+
+def feed(child: Child, source: ByteReader, feeding: Feeding | None = None) -> bool:
     """Give `source` to a child's standard input until either ends; tells whether `source` did.
 
     The last piece is held back until `source` has told its end: where the bytes turn out damaged, the child has never
     had all of them, and so has committed nothing that needs them all.
     """
+    feeding = feeding or Feeding()
     held = b""
+    now = time.monotonic()
     while data := source.read(READ_SIZE):
+        then, now = now, time.monotonic()
+        feeding.reading += now - then
         if not child.write(held):
             return False
+        then, now = now, time.monotonic()
+        feeding.writing += now - then
+        feeding.bytes += len(held)
         held = data
+    feeding.reading += time.monotonic() - now
     if not child.write(held):
         return False
+    feeding.bytes += len(held)
     child.close_stdin()
     return True
 

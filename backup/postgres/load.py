@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
 from backup.errors import PgproofError, RestoreFailed
 from backup.postgres.address import Address
-from backup.postgres.archive import feed
+from backup.postgres.archive import Feeding, feed
 from backup.postgres.clients import Client
 from backup.stream.child import Child
 from backup.stream.readers import ByteReader, drain
@@ -26,6 +27,10 @@ _COMPLAINT = re.compile(r"(pg_restore: )+(error|fatal): ")
 write over each other, the name stands twice."""
 
 _DATA_TROUBLE = re.compile(r"COPY|input file|out of memory|invalid|corrupt|unexpected|end of file", re.IGNORECASE)
+_TABLE_BEGINS = 'pg_restore: processing data for table "'
+_CHATTER = re.compile(r"pg_restore: (?!error: |fatal: |warning: |hint: |detail: |while |from TOC )")
+"""What it tells with --verbose and nobody has to know where it fails."""
+
 _SETTLED = re.compile(r"^(pg_restore: (while |from TOC|warning: ))|^pg_restore: $")
 
 
@@ -34,9 +39,13 @@ def knows_less(client: Client, server: int) -> bool:
     return client.major >= _TIMEOUT_SINCE > server
 
 
+Hold = Callable[[Child], AbstractContextManager[object]]
+"""What is to be done around a program that is at work."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loader:
-    """pg_restore of one client into one database.
+    """pg_restore of one client into one database. May be used by several threads at a time.
 
     Attributes:
         address: of the database, its settings for the load included.
@@ -49,14 +58,32 @@ class Loader:
     server: int
     environ: Mapping[str, str]
     arguments: tuple[str, ...] = ()
+    hold: Hold = nullcontext
+
+    def held(self, hold: Hold) -> Loader:
+        """The same, each of its programs held while it is at work."""
+        return replace(self, hold=hold)
 
     @property
     def knows_less(self) -> bool:
         """Whether the server does not know what this pg_restore sets first."""
         return knows_less(self.client, self.server)
 
-    def run(self, arguments: Sequence[str], source: ByteReader | None = None) -> None:
+    def run(
+        self,
+        arguments: Sequence[str],
+        source: ByteReader | None = None,
+        *,
+        feeding: Feeding | None = None,
+        on_table: Callable[[], None] | None = None,
+    ) -> None:
         """Run it, with `source` as its archive or a file among the arguments.
+
+        Args:
+            arguments: beside those of every call.
+            source: an archive from its start.
+            feeding: is told how far that is.
+            on_table: called, on another thread, each time that the rows of a table begin: those before it are in.
 
         Raises:
             RestoreFailed: it complained.
@@ -67,16 +94,19 @@ class Loader:
             "--no-password",
             *(() if self.knows_less else ("--exit-on-error",)),
             *self.arguments,
+            *(["--verbose"] if on_table else []),
             f"--dbname={self.address.argument()}",
             *arguments,
         ]
-        judge = _Judge(workers=_workers(arguments))
-        with Child(
-            argv, env=self.address.environment(self.environ), stdin=source is not None, on_stderr=judge.hear
-        ) as child:
+        judge = _Judge(workers=_workers(arguments), on_table=on_table)
+        environment = self.address.environment(self.environ)
+        with (
+            Child(argv, env=environment, stdin=source is not None, on_stderr=judge.hear) as child,
+            self.hold(child),
+        ):
             judge.child = child
             if source is not None:
-                feed(child, source)
+                feed(child, source, feeding)
             status = child.wait()
         if source is not None and (status == 0 or _DATA_TROUBLE.search(child.stderr_tail)):
             drain(source)  # at its end the checks of the whole are made
@@ -90,22 +120,29 @@ class _Judge:
     write over each other, though never into the two lines that say what failed.
     """
 
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, on_table: Callable[[], None] | None) -> None:
         self.child: Child | None = None
         self._workers = workers
+        self._on_table = on_table
         self._harmless = 0
         self._harmful = False
 
-    def hear(self, line: str) -> None:
+    def hear(self, line: str) -> bool:
+        """Take notice of a line; tells whether it is worth keeping."""
+        if self._on_table and _CHATTER.match(line):
+            if line.startswith(_TABLE_BEGINS):
+                self._on_table()
+            return False
         if line.startswith("Command was: "):
             if line == _HARMLESS:
                 self._harmless += 1
-                return
+                return True
         elif not _COMPLAINT.match(line) or "could not execute query" in line:
-            return
+            return True
         self._harmful = True
         if self.child:
             self.child.terminate()
+        return True
 
     def decide(self, status: int, said: str, *, tolerant: bool) -> None:
         ignored = _IGNORED.search(said)

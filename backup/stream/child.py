@@ -48,7 +48,8 @@ class Child:
         env: its whole environment.
         stdin: True for a pipe to feed.
         stdout: True for a pipe to read; else its output is thrown away.
-        on_stderr: told of each line of its standard error, on a thread of its own.
+        on_stderr: told of each line of its standard error, on a thread of its own; what it answers with False is not
+            kept in the tail.
         user: account that it runs as, with that account's group and no other; only root may ask for one.
         cwd: where it runs; ours if not given.
         stop_signals: what asks it to end, each with time to do so; SIGKILL follows the last.
@@ -63,7 +64,7 @@ class Child:
         env: Mapping[str, str],
         stdin: bool = False,
         stdout: bool = False,
-        on_stderr: Callable[[str], None] | None = None,
+        on_stderr: Callable[[str], bool | None] | None = None,
         user: str | None = None,
         cwd: Path | None = None,
         stop_signals: Sequence[signal.Signals] = (signal.SIGTERM,),
@@ -202,9 +203,8 @@ class Child:
         with os.fdopen(os.dup(pipe.fileno()), encoding="utf-8", errors="replace") as lines:
             for raw in lines:
                 line = raw.rstrip("\n")[:_TAIL_LINE]
-                self._tail.append(line)
-                if self._on_stderr:
-                    self._on_stderr(line)
+                if self._on_stderr is None or self._on_stderr(line) is not False:
+                    self._tail.append(line)
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
