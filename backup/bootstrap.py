@@ -118,6 +118,7 @@ def make_engine(settings: Settings) -> PgDumpEngine | RowsEngine:
 
         return _rows_engine(settings, all_columns(settings.rows.choice), filtered=True)
     from backup.postgres.dump import DumpOptions, PgDumpEngine
+    from backup.settings.branches import available_cores
 
     dump = settings.dump
     options = DumpOptions(
@@ -126,6 +127,8 @@ def make_engine(settings: Settings) -> PgDumpEngine | RowsEngine:
         exclude_schemas=dump.exclude_schemas,
         exclude_tables=dump.exclude_tables,
         exclude_table_data=dump.exclude_table_data,
+        jobs=dump.jobs,
+        cores=available_cores(),
     )
     return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ, proof=_proof_options(settings))
 

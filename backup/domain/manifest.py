@@ -176,18 +176,20 @@ class Manifest:
 
     @property
     def leading(self) -> Part:
-        """What a restore reads first: the dump, or the schema that the rows engine has kept.
+        """What a restore reads first: the dump's lane 0, or the schema that the rows engine has kept.
 
-        Raises IntegrityFailed where there is none, or several.
+        Raises IntegrityFailed where there is none.
         """
         role = Role.SCHEMA if self.tool.engine == "rows" else Role.DUMP
         parts = self.parts_of(role)
-        if len(parts) != 1:
-            raise IntegrityFailed(
-                f"backup {self.id} has {len(parts)} {role.value} parts, this pgproof restores one",
-                hint="use a newer pgproof",
-            )
+        if not parts:
+            raise IntegrityFailed(f"backup {self.id} has no {role.value} part", hint="use a newer pgproof")
         return parts[0]
+
+    @property
+    def lanes(self) -> tuple[Part, ...]:
+        """The dump's other lanes, archives with rows of tables that lane 0 has without them."""
+        return self.parts_of(Role.DUMP)[1:]
 
     def parts_of(self, role: Role) -> tuple[Part, ...]:
         """The parts of one role, in order."""

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from threading import Event
 from typing import Any, Generic
 
 from backup import __version__
@@ -41,6 +42,7 @@ from backup.workflow.doctor import preflight
 from backup.workflow.guard import weigh
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
+from backup.workflow.together import together
 from backup.workflow.upload import Upload
 
 _POLL = 5.0
@@ -133,7 +135,7 @@ class _Run(Generic[SnapshotT]):
     Attributes:
         id: settled once it is claimed.
         instead_of: why the engine is a fallback; None where it is the first.
-        of_database: what the database or its client last failed with.
+        of_database: what the database or its client failed with.
     """
 
     source: Source[SnapshotT]
@@ -144,11 +146,11 @@ class _Run(Generic[SnapshotT]):
     progress: Progress
     id: BackupId
     instead_of: PgproofError | None = None
-    of_database: Exception | None = None
+    of_database: list[Exception] = field(default_factory=list)
 
     def may_fall_back(self, error: PgproofError) -> bool:
         """Whether an error is of what makes the dump, and not of a store; a next run of the same may do better."""
-        return error is self.of_database and not isinstance(error, TablesRewritten)
+        return any(error is each for each in self.of_database) and not isinstance(error, TablesRewritten)
 
     def falling_back(self, fallback: Fallback[SnapshotT], error: PgproofError, clock: Clock) -> Manifest:
         """Save what another engine can. Raises `error` where that cannot either."""
@@ -231,7 +233,7 @@ class _Run(Generic[SnapshotT]):
         try:
             return list(preflight(self.source))
         except PgproofError as error:
-            self.of_database = error
+            self.of_database.append(error)
             raise
 
     def _counts(self, snapshot: SnapshotT, proof: Proof | None) -> RowCounts | None:
@@ -275,15 +277,34 @@ class _Run(Generic[SnapshotT]):
         with closing(self.engine.parts(snapshot)) as part_sources:
             for part_source in part_sources:
                 step = time.monotonic()
-                part = upload.carry(replace(part_source, open=partial(self._watched, part_source)), warnings)
+                carried = self._carry(upload, part_source, warnings, part_sources.close)
                 role = part_source.role.value
                 seconds[role] = seconds.get(role, 0.0) + time.monotonic() - step
-                parts += [part] if part else []
-                proof = part_source.proof() if part and part_source.proof else proof
+                parts += carried
+                proof = part_source.proof() if carried and part_source.proof else proof
         return tuple(parts), proof
 
+    def _carry(
+        self, upload: Upload, part_source: PartSource, warnings: list[str], give_up: Callable[[], None]
+    ) -> list[Part]:
+        """Write a part with those beside it, all at the same time; where one of them fails, nothing of it goes on."""
+        sources = [part_source, *part_source.beside]
+        ended = Event()
+
+        def carry(source: PartSource) -> Part | None:
+            watched = replace(source, open=partial(self._watched, source, ended))
+            return upload.carry(watched, warnings, among=len(sources))
+
+        def end() -> None:
+            ended.set()
+            give_up()
+
+        works = [partial(carry, source) for source in sources]
+        found = [work() for work in works] if len(works) == 1 else together(works, end)
+        return [part for part in found if part]
+
     @contextmanager
-    def _watched(self, part_source: PartSource) -> Iterator[ByteReader]:
+    def _watched(self, part_source: PartSource, ended: Event) -> Iterator[ByteReader]:
         """A part of the engine; what a dump raises, and not those who take it, is known again."""
         with ExitStack() as stack:
             if part_source.role is not Role.DUMP:
@@ -292,24 +313,27 @@ class _Run(Generic[SnapshotT]):
             try:
                 reader = stack.enter_context(part_source.open())
             except PgproofError as error:
-                self.of_database = error
+                self.of_database.append(error)
                 raise
-            yield _Watched(reader, self)
+            yield _Watched(reader, self.of_database, ended)
 
 
 class _Watched:
-    """A reader whose failure its run remembers."""
+    """A reader whose failure is remembered; it fails too once it `ended`, for then nobody needs it any more."""
 
-    def __init__(self, reader: ByteReader, run: _Run[Any]) -> None:
+    def __init__(self, reader: ByteReader, failures: list[Exception], ended: Event) -> None:
         self._reader = reader
-        self._run = run
+        self._failures = failures
+        self._ended = ended
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes. Raises what the reader raises."""
+        if self._ended.is_set():
+            raise DumpFailed("the dump was given up")
         try:
             return self._reader.read(size)
         except PgproofError as error:
-            self._run.of_database = error
+            self._failures.append(error)
             raise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Volume
 from backup.domain.marks import HOLD, Mark
 from backup.errors import ConfigurationError, PartUnavailable
@@ -22,13 +24,18 @@ class Upload:
         self._encoding = encoding
         self._progress = progress
 
-    def carry(self, source: PartSource, warnings: list[str]) -> Part | None:
-        """Write one part; an optional one that its source cannot give becomes a warning and None."""
+    def carry(self, source: PartSource, warnings: list[str], *, among: int = 1) -> Part | None:
+        """Write one part; an optional one that its source cannot give becomes a warning and None.
+
+        May be called from several threads; `among` so many parts that are written at a time the compressor's threads
+        are divided.
+        """
+        encoding = (
+            replace(self._encoding, threads=max(self._encoding.threads // among, 1)) if among > 1 else self._encoding
+        )
         try:
             with source.open() as reader:
-                written = write_part(
-                    source.name, reader, put=self._put, encoding=self._encoding, progress=self._progress
-                )
+                written = write_part(source.name, reader, put=self._put, encoding=encoding, progress=self._progress)
         except PartUnavailable as error:
             if not source.optional:
                 raise
