@@ -101,6 +101,7 @@ def make_store(settings: StoreSettings, *, keep: timedelta | None = None) -> Sto
 def make_source(settings: Settings) -> PostgresSource:
     """The database that is backed up."""
     from backup.postgres.source import PostgresSource
+    from backup.settings.branches import available_cores
 
     return PostgresSource(
         address=_told_direct(make_address(settings)),
@@ -108,6 +109,8 @@ def make_source(settings: Settings) -> PostgresSource:
         connect_timeout=settings.database.connect_timeout,
         filtered=settings.dump.filtered,
         globals=settings.dump.globals != "off",
+        jobs=settings.dump.jobs if settings.dump.engine == "pgdump" else 1,
+        cores=available_cores(),
     )
 
 

@@ -64,7 +64,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One stored stream; its volumes in order, put end to end, are the stream."""
+    """One stored stream; its volumes in order, put end to end, are the stream.
+
+    `seconds` went by in each stage of its way, as far as that is known; see domain/stages.py.
+    """
 
     name: ObjectName
     role: Role
@@ -72,6 +75,7 @@ class Part:
     raw_bytes: Size
     compression: Compression = "none"
     encryption: Encryption | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def stored_bytes(self) -> int:

@@ -15,7 +15,7 @@ from functools import partial
 
 from psycopg.conninfo import make_conninfo
 
-from backup.domain.lanes import LARGE, balance, choose_jobs, lane_name
+from backup.domain.lanes import LARGE, balance, lane_name
 from backup.domain.manifest import Database, Role, Tool
 from backup.domain.patterns import Exclusion, excluded
 from backup.domain.proof import PROOF_NAME
@@ -23,7 +23,7 @@ from backup.errors import AccessDenied, DumpFailed, PartUnavailable
 from backup.logs import log
 from backup.ports import PartSource
 from backup.postgres.clients import Client, choose
-from backup.postgres.lanes import Gate, spread
+from backup.postgres.lanes import Gate, fitting, spread
 from backup.postgres.prover import ProofOptions, Prover
 from backup.postgres.snapshot import HeldSnapshot
 from backup.stream.child import Child
@@ -153,7 +153,7 @@ class PgDumpEngine:
     def _lanes(self, snapshot: HeldSnapshot) -> list[tuple[str, tuple[str, ...]]]:
         """The name of each lane's part, and what its pg_dump is told of what is in it; lane 0 first."""
         options = self.options
-        jobs = choose_jobs(options.jobs, database_bytes=snapshot.database.bytes, cores=options.cores)
+        jobs = fitting(snapshot, options.jobs, options.cores)
         found = balance((), jobs=1)
         if jobs > 1:
             found = spread(snapshot, jobs, options.exclusions, large=options.large)

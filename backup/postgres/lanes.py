@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
-from backup.domain.lanes import LARGE, Balance, Table, balance
+from backup.domain.lanes import LARGE, Balance, Table, balance, choose_jobs
 from backup.domain.patterns import Exclusion
 from backup.errors import DumpFailed, PgproofError, TablesRewritten
 from backup.logs import log
+from backup.postgres.connection import Connection
 from backup.postgres.facts import read_excluded
+from backup.postgres.pooler import is_between
 from backup.postgres.queries import read_query
 from backup.postgres.snapshot import HeldSnapshot, one_row
 from backup.stream.child import Child
@@ -53,6 +55,38 @@ def spread(snapshot: HeldSnapshot, jobs: int, exclusions: Sequence[Exclusion], *
         else:
             rest += size
     return balance(tables, jobs=jobs, rest=rest, large=large)
+
+
+def free_sessions(connection: Connection) -> int:
+    """How many more sessions we may open beside this one."""
+    (free,) = one_row(connection, read_query("room"))
+    return max(int(free), 0)
+
+
+def sessions_of(lanes: int) -> int:
+    """How many sessions such a dump takes beside that of the snapshot: one for each pg_dump, and two of the proof."""
+    return lanes + 2
+
+
+def fitting(snapshot: HeldSnapshot, wanted: int | None, cores: int) -> int:
+    """How many lanes a database is dumped in: as many as wanted, as long as there are sessions for them.
+
+    Where nobody said how many, a pooler's sessions are not taken for it: its pool may be small, and then lanes would
+    wait for each other.
+
+    Args:
+        snapshot: that is dumped.
+        wanted: what is wanted; None for what fits the database.
+        cores: that this process may use.
+    """
+    jobs = choose_jobs(wanted, database_bytes=snapshot.database.bytes, cores=cores)
+    if jobs == 1 or (wanted is None and is_between(snapshot.connection)):
+        return 1
+    free = free_sessions(snapshot.connection)
+    allowed = max(free - sessions_of(0), 1)
+    if allowed < jobs:
+        log.warning("fewer lanes than wanted", jobs=allowed, wanted=jobs, reason=f"{free} more sessions are possible")
+    return min(jobs, allowed)
 
 
 def _can_be_named(name: str, encoding: str) -> bool:

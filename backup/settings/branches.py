@@ -33,6 +33,8 @@ from backup.stores.addresses import LEAST_PART_SIZE
 
 MIB = 1 << 20
 GIB = 1 << 30
+LEAST_RATE = 64 << 10
+"""Bytes a second; below it something was mistyped."""
 LEAST_VOLUME_SIZE = MIB
 """So that half a terabyte, as stored, has few enough volumes for a manifest that can be read in one piece."""
 
@@ -213,6 +215,12 @@ class DumpSettings(Section):
         le=MOST_JOBS,
         description="Lanes of a dump: connections that read it at the same time, large tables spread over them; auto "
         "for one, or two where the database has 256 MiB or more and there are two cores.",
+    )
+    rate: Annotated[Size | None, Env("PGPROOF_RATE")] = Field(
+        default=None,
+        ge=LEAST_RATE,
+        description="Bytes a second that a backup reads of the database at most, all lanes together, such as 20MiB; "
+        "the queries of the proof are not held back.",
     )
     lock_wait_timeout: Annotated[int, Env("PGPROOF_LOCK_WAIT_TIMEOUT")] = Field(
         default=60, ge=1, le=86_400, description="Seconds that pg_dump waits for a table that somebody else locks."

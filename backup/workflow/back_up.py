@@ -7,7 +7,7 @@ answers, no object.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest, Part, Purpose, Role, Status, Tool
 from backup.domain.marks import FAILED, Mark
 from backup.domain.proof import Proof
+from backup.domain.stages import find_bottleneck
 from backup.errors import (
     AccessDenied,
     ClientMissing,
@@ -34,6 +35,7 @@ from backup.errors import (
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
+from backup.stream.pace import Pace
 from backup.stream.readers import ByteReader
 from backup.stream.volumes import Encoding, Progress, no_progress
 from backup.workflow.claim import claimed_id
@@ -56,6 +58,7 @@ class BackUpChoice:
     Attributes:
         wait: seconds in which another run may come to its end.
         tolerance: how much smaller than those before it may it be; None for any.
+        rate: bytes a second that are read of the database at most; None for as fast as it goes.
         labels: the user's, kept in the manifest.
     """
 
@@ -64,6 +67,7 @@ class BackUpChoice:
     purpose: Purpose = "backup"
     wait: float = 0
     tolerance: Tolerance | None = None
+    rate: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -193,7 +197,8 @@ class _Run(Generic[SnapshotT]):
             claimed_id(self.copies, choice.target, self.id) as self.id,
         ):
             tool = self._tool(snapshot)
-            upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress)
+            pace = Pace(choice.rate) if choice.rate else None
+            upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress, pace)
             try:
                 parts, proof = self._carry_all(upload, snapshot, seconds, warnings)
                 step = time.monotonic()
@@ -221,10 +226,19 @@ class _Run(Generic[SnapshotT]):
                 )
                 manifest = self._guarded(manifest, proof, snapshot.fingerprint, clock)
                 upload.commit(manifest)
+                self._tell_bottleneck(parts)
             except BaseException:
                 self.copies.take_back()
                 raise
         return manifest
+
+    def _tell_bottleneck(self, parts: Sequence[Part]) -> None:
+        encoding = self.choice.encoding
+        level = encoding.level if encoding.compression == "zstd" else None
+        found = find_bottleneck([part for part in parts if part.role is Role.DUMP], level=level)
+        if found:
+            share = f"{found.share:.0%}"
+            log.debug("slowest stage", part=found.part, stage=found.stage, share=share, advice=found.advice)
 
     def _checked(self) -> list[str]:
         """What the checks warn of. Raises what they find, as a failure of the database."""
