@@ -101,6 +101,7 @@ def make_store(settings: StoreSettings, *, keep: timedelta | None = None) -> Sto
 def make_source(settings: Settings) -> PostgresSource:
     """The database that is backed up."""
     from backup.postgres.source import PostgresSource
+    from backup.settings.branches import available_cores
 
     return PostgresSource(
         address=_told_direct(make_address(settings)),
@@ -108,6 +109,8 @@ def make_source(settings: Settings) -> PostgresSource:
         connect_timeout=settings.database.connect_timeout,
         filtered=settings.dump.filtered,
         globals=settings.dump.globals != "off",
+        jobs=settings.dump.jobs if settings.dump.engine == "pgdump" else 1,
+        cores=available_cores(),
     )
 
 
@@ -118,6 +121,7 @@ def make_engine(settings: Settings) -> PgDumpEngine | RowsEngine:
 
         return _rows_engine(settings, all_columns(settings.rows.choice), filtered=True)
     from backup.postgres.dump import DumpOptions, PgDumpEngine
+    from backup.settings.branches import available_cores
 
     dump = settings.dump
     options = DumpOptions(
@@ -126,6 +130,8 @@ def make_engine(settings: Settings) -> PgDumpEngine | RowsEngine:
         exclude_schemas=dump.exclude_schemas,
         exclude_tables=dump.exclude_tables,
         exclude_table_data=dump.exclude_table_data,
+        jobs=dump.jobs,
+        cores=available_cores(),
     )
     return PgDumpEngine(clients=_clients(settings), options=options, environ=os.environ, proof=_proof_options(settings))
 

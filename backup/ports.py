@@ -152,6 +152,8 @@ class PartSource:
         open: start it; the reader's end comes only after the engine knows that it was whole, else it raises.
         optional: a failure is a warning of the backup, not its end.
         proof: what it says, where it is one; known once it was read to its end.
+        beside: streams that must be read at the same time as this one, each on a thread of its own: none gives a byte
+            before all were opened.
     """
 
     name: str
@@ -159,6 +161,7 @@ class PartSource:
     open: Callable[[], AbstractContextManager[ByteReader]]
     optional: bool = False
     proof: Callable[[], Proof] | None = None
+    beside: tuple[PartSource, ...] = ()
 
 
 class Engine(Protocol[Snapshot_contra]):
@@ -172,9 +175,9 @@ class Engine(Protocol[Snapshot_contra]):
         """The program that it would use for this server. Raises ConfigurationError where there is none."""
 
     def parts(self, snapshot: Snapshot_contra) -> Generator[PartSource, None, None]:
-        """The streams of a backup in this snapshot, each to be read to its end before the next.
+        """The streams of a backup in this snapshot, each to be read to its end, with those beside it, before the next.
 
-        To be closed: what it has started beside them ends then.
+        To be closed: what it has started ends then, also where streams are being read, which then fail.
         """
 
 

@@ -41,6 +41,8 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 @setting_option("dump.compression", "--compression")
 @setting_option("dump.zstd_level", "--zstd-level")
 @setting_option("dump.zstd_threads", "--zstd-threads")
+@setting_option("dump.jobs", "--jobs")
+@setting_option("dump.rate", "--rate")
 @setting_option("dump.globals", "--globals")
 @setting_option("dump.lock_wait_timeout", "--lock-wait-timeout")
 @setting_option("dump.exclude_schemas", "--exclude-schema")
@@ -123,6 +125,7 @@ def run_backup(
         purpose=purpose,
         wait=wait,
         tolerance=make_tolerance(settings),
+        rate=settings.dump.rate,
         labels={**settings.dump.labels, **labels},
     )
     reasons: list[PgproofError] = []

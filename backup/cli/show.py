@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -13,9 +13,10 @@ from backup.cli.output import Fields, Table, jsonable
 from backup.cli.targets import find_backup
 from backup.domain.comparison import differences
 from backup.domain.drill import Drill
-from backup.domain.manifest import Manifest
+from backup.domain.manifest import Manifest, Part, Role
 from backup.domain.proof import Proof, Totals
 from backup.domain.sizes import show_seconds, show_size
+from backup.domain.stages import STAGES
 from backup.errors import NotFound
 from backup.ports import Store
 from backup.workflow.catalog import Catalog
@@ -39,7 +40,7 @@ def show(invocation: Invocation, *, backup: str, against: str | None) -> None:
         _show_against(invocation, found, store, against)
         return
     drills = Catalog(store).drills(found.target, found.id)
-    views: list[str | Table | Fields] = [_fields(found), _parts(found)]
+    views: list[str | Table | Fields] = [_fields(found), _parts(found), *_stages(found)]
     if drills:
         views.append(_drills(drills))
     invocation.emit({**jsonable(found), "drills": drills}, views)
@@ -101,6 +102,23 @@ def _drills(drills: Sequence[Drill]) -> Table:
         for each in drills
     ]
     return Table(columns=("drill", "verdict", "restores in", "because"), rows=rows)
+
+
+def _stages(backup: Manifest) -> Iterator[Table]:
+    """Where the time of each stream went; those of a role of which there may be thousands are added up."""
+    groups: dict[str, list[Part]] = {}
+    for part in backup.parts:
+        groups.setdefault(part.role if part.role is Role.DATA else part.name, []).append(part)
+    stages = [name for name in STAGES if any(name in part.seconds for part in backup.parts)]
+    if not stages:
+        return
+    rows = []
+    for name, parts in groups.items():
+        seconds = [sum(part.seconds.get(stage, 0.0) for part in parts) for stage in stages]
+        sizes = (show_size(sum(part.raw_bytes for part in parts)), show_size(sum(part.stored_bytes for part in parts)))
+        rows.append((name, *sizes, *(show_seconds(each) if each else "" for each in seconds)))
+    columns = ("seconds of", "dumped", "stored", *stages)
+    yield Table(columns=columns, rows=rows, right=frozenset(columns[1:]))
 
 
 def _parts(backup: Manifest) -> Table:

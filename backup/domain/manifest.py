@@ -64,7 +64,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One stored stream; its volumes in order, put end to end, are the stream."""
+    """One stored stream; its volumes in order, put end to end, are the stream.
+
+    `seconds` went by in each stage of its way, as far as that is known; see domain/stages.py.
+    """
 
     name: ObjectName
     role: Role
@@ -72,6 +75,7 @@ class Part:
     raw_bytes: Size
     compression: Compression = "none"
     encryption: Encryption | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def stored_bytes(self) -> int:
@@ -176,18 +180,20 @@ class Manifest:
 
     @property
     def leading(self) -> Part:
-        """What a restore reads first: the dump, or the schema that the rows engine has kept.
+        """What a restore reads first: the dump's lane 0, or the schema that the rows engine has kept.
 
-        Raises IntegrityFailed where there is none, or several.
+        Raises IntegrityFailed where there is none.
         """
         role = Role.SCHEMA if self.tool.engine == "rows" else Role.DUMP
         parts = self.parts_of(role)
-        if len(parts) != 1:
-            raise IntegrityFailed(
-                f"backup {self.id} has {len(parts)} {role.value} parts, this pgproof restores one",
-                hint="use a newer pgproof",
-            )
+        if not parts:
+            raise IntegrityFailed(f"backup {self.id} has no {role.value} part", hint="use a newer pgproof")
         return parts[0]
+
+    @property
+    def lanes(self) -> tuple[Part, ...]:
+        """The dump's other lanes, archives with rows of tables that lane 0 has without them."""
+        return self.parts_of(Role.DUMP)[1:]
 
     def parts_of(self, role: Role) -> tuple[Part, ...]:
         """The parts of one role, in order."""

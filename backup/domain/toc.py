@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from backup.domain.sql import comment_starts
 from backup.errors import NotFound
 
-_LINE = re.compile(r"(\d+); \d+ \d+ (.*)")
+_LINE = re.compile(r"(\d+); \d+ (\d+) (.*)")
 _DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
 _HEADER = re.compile(
     r"--\n-- TOC entry (\d+) \(class \d+ OID \d+\)\n(?:-- Dependencies: [\d ]+\n)?"
@@ -30,6 +30,9 @@ _DATA_KINDS = (
     "BLOB",
     "STATISTICS DATA",
 )
+_LANE = 1 << 31
+"""By which the numbers of entries of one archive are apart from those of the next: pg_dump's own are 32 bit."""
+
 _FEW = 10
 """Tables that are all named where none of them was meant; a guess at what can be read at a glance."""
 
@@ -59,7 +62,7 @@ _AFTER_DATA = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry. `schema` is `-` where there is none; `sql` is empty for data."""
+    """One entry. `schema` is `-` where there is none, `sql` is empty for data; table and rows have the same `oid`."""
 
     number: int
     kind: str
@@ -69,6 +72,7 @@ class Entry:
     tablespace: str = ""
     depends: tuple[int, ...] = ()
     sql: str = ""
+    oid: int = 0
 
     @property
     def of_database(self) -> bool:
@@ -107,10 +111,34 @@ def parse(listing: str, *scripts: str) -> tuple[Entry, ...]:
         if entries and (depends := _DEPENDS.fullmatch(line)):
             entries[-1] = replace(entries[-1], depends=tuple(map(int, depends[1].split())))
         elif match := _LINE.match(line):
-            number = int(match[1])
-            kind = next((kind for kind in _DATA_KINDS if match[2].startswith(kind + " ")), "")
-            entries.append(detailed.get(number) or Entry(number=number, kind=kind or match[2].split(" ", 1)[0]))
+            number, oid, text = int(match[1]), int(match[2]), match[3]
+            kind = next((kind for kind in _DATA_KINDS if text.startswith(kind + " ")), "")
+            entry = detailed.get(number) or Entry(number=number, kind=kind or text.split(" ", 1)[0])
+            entries.append(replace(entry, oid=oid))
     return tuple(entries)
+
+
+def with_lanes(first: Iterable[Entry], lanes: Iterable[Iterable[Entry]]) -> tuple[Entry, ...]:
+    """The entries of a dump of several archives: of those behind the first one, the rows of tables alone.
+
+    An archive without definitions has rows that depend on nothing in it; it is the table's oid by which they are known.
+    """
+    everything = list(first)
+    tables = {entry.oid: entry.number for entry in everything if entry.kind == "TABLE"}
+    behind = [
+        replace(entry, number=lane * _LANE + entry.number, depends=(tables[entry.oid],))
+        for lane, entries in enumerate(lanes, start=1)
+        for entry in entries
+        if entry.kind == "TABLE DATA" and entry.oid in tables
+    ]
+    rows = [position for position, entry in enumerate(everything, start=1) if entry.kind == "TABLE DATA"]
+    place = rows[-1] if rows else len(everything)
+    return (*everything[:place], *behind, *everything[place:])
+
+
+def within(lane: int, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Of the entries of a dump of several archives those of one, with the numbers that they have in it."""
+    return tuple(replace(entry, number=entry.number % _LANE) for entry in entries if entry.number // _LANE == lane)
 
 
 def _parse_script(script: str) -> Iterable[Entry]:

@@ -7,7 +7,7 @@ and so not lock, a user's table.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from backup.domain.checks import Check, failed
 from backup.domain.manifest import Database
@@ -16,6 +16,7 @@ from backup.errors import ConfigurationError, Interrupted, PgproofError
 from backup.postgres.address import Address
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
+from backup.postgres.lanes import free_sessions, sessions_of
 from backup.postgres.pooler import check_line, refuses_options
 from backup.postgres.queries import read_query
 from backup.postgres.readable import check_readable
@@ -27,7 +28,13 @@ _ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate
 
 
 def check_source(
-    address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool, with_roles: bool = True
+    address: Address,
+    *,
+    clients: Iterable[Client],
+    connect_timeout: int,
+    filtered: bool,
+    with_roles: bool = True,
+    jobs: Callable[[int], int] = lambda _bytes: 1,
 ) -> Iterator[Check]:
     """Every check of a database, as it is made. A `fail` of the address, the connection or the line ends them.
 
@@ -37,6 +44,7 @@ def check_source(
         connect_timeout: seconds for one attempt.
         filtered: a setting leaves parts of the database out; then rights that are missing are only a warning.
         with_roles: the definitions of roles are wanted.
+        jobs: how many lanes a database of so many bytes is dumped in.
     """
     direct = address.direct()
     told = _address(address, direct)
@@ -51,14 +59,21 @@ def check_source(
             yield _connected(connection)
             yield line
             if line.verdict != "fail":
-                yield from _checks(connection, clients, filtered=filtered, with_roles=with_roles)
+                yield from _checks(connection, clients, jobs, filtered=filtered, with_roles=with_roles)
     except Interrupted:
         raise
     except PgproofError as error:
         yield _no_connection(error)
 
 
-def _checks(connection: Connection, clients: Iterable[Client], *, filtered: bool, with_roles: bool) -> Iterator[Check]:
+def _checks(
+    connection: Connection,
+    clients: Iterable[Client],
+    jobs: Callable[[int], int],
+    *,
+    filtered: bool,
+    with_roles: bool,
+) -> Iterator[Check]:
     """Those of a database that has its session to itself."""
     trust_catalog_only(connection)
     yield _encryption(connection)
@@ -68,6 +83,7 @@ def _checks(connection: Connection, clients: Iterable[Client], *, filtered: bool
     yield Check(
         name="database", verdict="ok", message=f"{database.name}, {show_size(database.bytes)}, {database.encoding}"
     )
+    yield _sessions(connection, jobs(database.bytes))
     yield from _surroundings(connection, database, with_roles=with_roles)
     yield from check_readable(connection, filtered=filtered)
 
@@ -151,6 +167,21 @@ def _versions(database: Database, clients: Iterable[Client]) -> Check:
             hint="the community ended its support; upgrade it",
         )
     return Check(name="versions", verdict="ok", message=said)
+
+
+def _sessions(connection: Connection, lanes: int) -> Check:
+    """Whether the server has room for the sessions of a backup; that of its snapshot takes the place of ours."""
+    free, needed = free_sessions(connection), sessions_of(lanes)
+    if free >= needed:
+        return Check(name="sessions", verdict="ok", message=f"{free} more are possible, {needed} are needed")
+    fewer = "there will be fewer lanes" if lanes > 1 else "the dump or its proof may fail"
+    return Check(
+        name="sessions",
+        verdict="warn",
+        message=f"only {free} more are possible, {needed} are needed: {fewer}",
+        hint="raise max_connections, or the CONNECTION LIMIT of the role or the database"
+        + (", or set a lower PGPROOF_DUMP_JOBS" if lanes > 1 else ""),
+    )
 
 
 def _surroundings(connection: Connection, database: Database, *, with_roles: bool) -> Iterator[Check]:

@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from psycopg.conninfo import make_conninfo
 
+from backup.domain.lanes import LARGE, balance, lane_name
 from backup.domain.manifest import Database, Role, Tool
+from backup.domain.patterns import Exclusion, excluded
 from backup.domain.proof import PROOF_NAME
-from backup.errors import AccessDenied, DumpFailed, PartUnavailable, TablesRewritten
+from backup.errors import AccessDenied, DumpFailed, PartUnavailable
+from backup.logs import log
 from backup.ports import PartSource
 from backup.postgres.clients import Client, choose
+from backup.postgres.lanes import Gate, fitting, spread
 from backup.postgres.prover import ProofOptions, Prover
 from backup.postgres.snapshot import HeldSnapshot
 from backup.stream.child import Child
@@ -77,6 +81,9 @@ class DumpOptions:
         lock_wait_timeout: seconds that pg_dump waits for a lock.
         globals: roles without passwords, with their password hashes, or none.
         exclude_schemas, exclude_tables, exclude_table_data: patterns as pg_dump takes them.
+        jobs: lanes that read at the same time; None for as many as fit the database.
+        cores: that this process may use.
+        large: bytes of a table that may be in another lane than the first.
     """
 
     lock_wait_timeout: int = 60
@@ -84,6 +91,14 @@ class DumpOptions:
     exclude_schemas: tuple[str, ...] = ()
     exclude_tables: tuple[str, ...] = ()
     exclude_table_data: tuple[str, ...] = ()
+    jobs: int | None = 1
+    cores: int = 1
+    large: int = LARGE
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """The tables that they mean, with rows or without."""
+        return excluded(self.exclude_schemas, (*self.exclude_tables, *self.exclude_table_data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +126,17 @@ class PgDumpEngine:
         return Tool(engine="pgdump", name="pg_dump", version=client.version)
 
     def parts(self, snapshot: HeldSnapshot) -> Generator[PartSource, None, None]:
-        """The dump, then globals and proof where they are wanted."""
+        """The dump, in as many lanes as are worth it, then globals and proof where they are wanted."""
         client = choose(self.clients, server=snapshot.database.server_major)
         prover = Prover(snapshot, self.proof) if self.proof else None
+        lanes = self._lanes(snapshot)
+        gate = Gate(len(lanes), snapshot, prover.start if prover else None)
         try:
-            begin = prover.start if prover else None
-            yield PartSource(name="dump.pgc", role=Role.DUMP, open=partial(self._dump, client, snapshot, begin))
+            first, *others = (
+                PartSource(name=name, role=Role.DUMP, open=partial(self._dump, client, snapshot, gate, arguments))
+                for name, arguments in lanes
+            )
+            yield replace(first, beside=tuple(others))
             if self.options.globals != "off":
                 yield PartSource(
                     name="globals.sql", role=Role.GLOBALS, open=partial(self._globals, client, snapshot), optional=True
@@ -126,26 +146,44 @@ class PgDumpEngine:
                     name=PROOF_NAME, role=Role.PROOF, open=prover.open, optional=True, proof=lambda: prover.proof
                 )
         finally:
+            gate.close()
             if prover:
                 prover.close()
 
-    @contextmanager
-    def _dump(self, client: Client, snapshot: HeldSnapshot, begin: Callable[[], None] | None) -> Iterator[ByteReader]:
+    def _lanes(self, snapshot: HeldSnapshot) -> list[tuple[str, tuple[str, ...]]]:
+        """The name of each lane's part, and what its pg_dump is told of what is in it; lane 0 first."""
         options = self.options
+        jobs = fitting(snapshot, options.jobs, options.cores)
+        found = balance((), jobs=1)
+        if jobs > 1:
+            found = spread(snapshot, jobs, options.exclusions, large=options.large)
+            log.info("lanes", jobs=len(found.bytes), bytes=found.shares, bounded=found.bounded or None)
+        tables = [f"--exclude-table={pattern}" for pattern in options.exclude_tables]
+        rows = [f"--exclude-table-data={pattern}" for pattern in options.exclude_table_data]
+        # Where --table says what is wanted, pg_dump does not hear --exclude-schema; as tables it does.
+        schemas = [f"--exclude-table={pattern}.*" for pattern in options.exclude_schemas]
+        first = [f"--exclude-schema={pattern}" for pattern in options.exclude_schemas]
+        first += [f"--exclude-table-data={table.pattern}" for table in found.apart]
+        others = [["--data-only", *schemas, *(f"--table={table.pattern}" for table in lane)] for lane in found.lanes]
+        return [(lane_name(number), (*tables, *rows, *arguments)) for number, arguments in enumerate([first, *others])]
+
+    @contextmanager
+    def _dump(
+        self, client: Client, snapshot: HeldSnapshot, gate: Gate, arguments: Sequence[str]
+    ) -> Iterator[ByteReader]:
         argv = [
             client.program("pg_dump"),
             "--format=custom",
             "--compress=0",
             "--no-password",
             f"--snapshot={snapshot.name}",
-            f"--lock-wait-timeout={options.lock_wait_timeout * 1000}",
-            *(f"--exclude-schema={pattern}" for pattern in options.exclude_schemas),
-            *(f"--exclude-table={pattern}" for pattern in options.exclude_tables),
-            *(f"--exclude-table-data={pattern}" for pattern in options.exclude_table_data),
+            f"--lock-wait-timeout={self.options.lock_wait_timeout * 1000}",
+            *arguments,
             f"--dbname={snapshot.address.argument()}",
         ]
         with self._start(argv, snapshot) as child:
-            yield _DumpStream(child, snapshot, begin)
+            gate.join(child)
+            yield _DumpStream(child, gate)
 
     @contextmanager
     def _globals(self, client: Client, snapshot: HeldSnapshot) -> Iterator[ByteReader]:
@@ -199,32 +237,17 @@ class _PermittedOutput(WholeOutput):
 
 
 class _DumpStream(WholeOutput):
-    """pg_dump's output. With its first byte it holds all its locks: the moment to look for rewritten tables.
+    """pg_dump's output. With its first byte it holds all its locks; no byte is told before every other lane does."""
 
-    Args:
-        child: pg_dump.
-        snapshot: that it dumps.
-        locked: is called when it holds its locks and nothing was rewritten.
-    """
-
-    def __init__(self, child: Child, snapshot: HeldSnapshot, locked: Callable[[], None] | None) -> None:
+    def __init__(self, child: Child, gate: Gate) -> None:
         super().__init__(child)
-        self._snapshot: HeldSnapshot | None = snapshot
-        self._locked = locked
+        self._gate: Gate | None = gate
 
     def read(self, size: int, /) -> bytes:
         data = super().read(size)
-        if self._snapshot and data:
-            rewritten = self._snapshot.rewritten_tables()
-            self._snapshot = None
-            if rewritten:
-                raise TablesRewritten(
-                    f"{', '.join(rewritten)}: truncated, rewritten or replaced while the dump began, its rows are"
-                    " not in the snapshot",
-                    hint="run it again; where this happens often, move the schedule away from that job",
-                )
-            if self._locked:
-                self._locked()
+        if self._gate and data:
+            gate, self._gate = self._gate, None
+            gate.wait()
         return data
 
 

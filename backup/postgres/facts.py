@@ -71,6 +71,31 @@ class Findings:
     unproven: dict[Fact, str] = field(default_factory=dict)
 
 
+def read_excluded(
+    connection: Connection, exclusions: Sequence[Exclusion]
+) -> Iterator[tuple[str, str, list[str] | None]]:
+    """What patterns leave out: kind (`r`, `S`, `m`, `n` for a schema), quoted name, and sequences that belong to it.
+
+    Args:
+        connection: in a transaction; for its rest the search path is pg_catalog alone.
+        exclusions: without a schema they mean what the session's own path finds.
+    """
+    if not exclusions:
+        return
+    connection.execute(
+        "SELECT pg_catalog.set_config('search_path', reset_val, true) FROM pg_catalog.pg_settings"
+        " WHERE name OPERATOR(pg_catalog.=) 'search_path'"
+    )
+    path = [name for (names,) in connection.execute("SELECT pg_catalog.current_schemas(true)") for name in names]
+    connection.execute("SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)")
+    arguments = {
+        "path": path,
+        "schemas": [each.schema for each in exclusions],
+        "tables": [each.table for each in exclusions],
+    }
+    yield from connection.execute(read_query("excluded"), arguments)
+
+
 class FactReader:
     """Asks one database, in the transaction that the connection is in.
 
@@ -110,23 +135,8 @@ class FactReader:
 
         Must be called before `settle`: which tables are found by their names alone, the session's own path says.
         """
-        if not exclusions:
-            return {}
-        self._connection.execute(
-            "SELECT pg_catalog.set_config('search_path', reset_val, true) FROM pg_catalog.pg_settings"
-            " WHERE name OPERATOR(pg_catalog.=) 'search_path'"
-        )
-        path = [
-            name for (names,) in self._connection.execute("SELECT pg_catalog.current_schemas(true)") for name in names
-        ]
-        self._connection.execute("SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)")
-        arguments = {
-            "path": path,
-            "schemas": [each.schema for each in exclusions],
-            "tables": [each.table for each in exclusions],
-        }
         excuses = {}
-        for kind, name, owned in self._connection.execute(read_query("excluded"), arguments):
+        for kind, name, owned in read_excluded(self._connection, exclusions):
             if kind == "r":
                 excuses[name] = reason
             else:

@@ -48,7 +48,7 @@ def check_line(address: Address, connection: Connection, *, connect_timeout: int
     Up to three more connections are made, only where something makes them worth it.
     """
     port = connection.info.port
-    made_up = _pid(connection) != connection.pgconn.backend_pid
+    made_up = is_between(connection)
     if not made_up and port not in _POOLER_PORTS:
         return Check(name=_NAME, verdict="ok", message="nothing stands in between")
     between = _Between(address=address, connection=connection, connect_timeout=connect_timeout)
@@ -56,6 +56,11 @@ def check_line(address: Address, connection: Connection, *, connect_timeout: int
     if not made_up and not pgbouncer:
         return _nothing_found(port)
     return _judge(between, pgbouncer or "a pooler or proxy")
+
+
+def is_between(connection: Connection) -> bool:
+    """Whether something stands in between that makes up process ids, as poolers do; asks nobody else."""
+    return _pid(connection) != connection.pgconn.backend_pid
 
 
 def refuse_sharing(address: Address, connection: Connection, *, connect_timeout: int, where: str = "") -> None:

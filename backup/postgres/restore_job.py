@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select, select_rows
+from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
@@ -51,11 +51,18 @@ class RestoreOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A restore that has passed every check."""
+    """A restore that has passed every check.
+
+    Attributes:
+        archive: lane 0 of the dump, which has all but the rows of some tables.
+        lanes: the others, in order.
+        entries: of all of them.
+    """
 
     choice: RestoreChoice
     destination: Destination
     archive: Archive
+    lanes: tuple[Archive, ...]
     entries: tuple[Entry, ...]
     rights: Rights
     chosen: frozenset[int] | None
@@ -80,7 +87,7 @@ class Job:
 @contextmanager
 def prepare_job(
     backup: Manifest,
-    open_dump: OpenDump,
+    open_dumps: Sequence[OpenDump],
     choice: RestoreChoice,
     *,
     address: Address,
@@ -90,19 +97,30 @@ def prepare_job(
 ) -> Iterator[Job]:
     """Find out all that can be known before anything is changed; the job is good as long as the context lasts.
 
+    `open_dumps` are the lanes of the dump.
+
     Raises:
         PgproofError: see ports.Restorer.
     """
     if choice.in_place and choice.tables:
         raise UsageError("--table cannot be restored in place", hint="restore the tables into a new database")
+    if choice.in_place and len(open_dumps) > 1:
+        raise RestoreFailed(
+            f"the backup is in {len(open_dumps)} lanes, which cannot be restored in place, in one transaction",
+            hint="restore it into a new database; a backup that is made with --jobs 1 can be restored in place",
+        )
     address.refuse_hidden_secrets()
     with entrance(address.direct(), options, in_place=choice.in_place) as connection:
         destination = read_destination(connection)
         client = choose(clients, server=destination.major, archive=backup.tool.major)
         refuse_database(choice, destination, address)
         environment = address.environment(environ)
-        with open_archive(open_dump, client, environment, head_limit=options.head_limit) as archive:
-            entries = archive.entries()
+        with ExitStack() as stack:
+            archive, *lanes = (
+                stack.enter_context(open_archive(each, client, environment, head_limit=options.head_limit))
+                for each in open_dumps
+            )
+            entries = with_lanes(archive.entries(), [lane.entries() for lane in lanes])
             chosen, notes = _choose_tables(entries, choice)
             restored = [entry for entry in entries if chosen is None or entry.number in chosen]
             refuse_missing_extensions(restored, destination)
@@ -119,6 +137,7 @@ def prepare_job(
                 choice=choice,
                 destination=destination,
                 archive=archive,
+                lanes=tuple(lanes),
                 entries=entries,
                 rights=rights,
                 chosen=chosen,

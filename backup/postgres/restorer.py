@@ -11,7 +11,7 @@ from functools import partial
 from backup.domain.manifest import Manifest
 from backup.domain.proof import NOTHING, OF_DATABASE, OWNERS, PRIVILEGES, Facts, Mode, Proof
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import droppable, index_steps, loaded_tables
+from backup.domain.toc import droppable, index_steps, loaded_tables, within
 from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, Interrupted
 from backup.logs import log
 from backup.ports import OpenPart, RestoreChoice, RestorePlan, RestoreReport, Swapped
@@ -116,7 +116,7 @@ class PostgresRestorer:
     def _prepare(self, backup: Manifest, open_part: OpenPart, choice: RestoreChoice) -> Iterator[Job]:
         with prepare_job(
             backup,
-            partial(open_part, backup.leading),
+            [partial(open_part, part) for part in (backup.leading, *backup.lanes)],
             choice,
             address=self.address,
             clients=self.clients,
@@ -167,6 +167,8 @@ class PostgresRestorer:
             with look.at_work(partial(reach, passing)) if job.choice.look else nullcontext():
                 with _timed(seconds, "load"), job.archive.open_dump() as dump:
                     loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
+                with _timed(seconds, "load"):
+                    _load_lanes(job, loader)
                 look.all_loaded()
                 with _timed(seconds, "indexes"):
                     self._build_indexes(job, loader)
@@ -183,7 +185,7 @@ class PostgresRestorer:
                 loader.run(["--section=post-data", *_list_option(job)], dump)
             return
         jobs = job.choice.jobs
-        for number, step in enumerate(index_steps(job.entries) if jobs > 1 else (None,)):
+        for number, step in enumerate(index_steps(within(0, job.entries)) if jobs > 1 else (None,)):
             at_once = 1 if number == 1 else jobs
             loader.run(["--section=post-data", *_list_option(job, step), f"--jobs={at_once}", str(job.archive.head)])
 
@@ -255,8 +257,18 @@ def _list_option(job: Job, step: frozenset[int] | None = None) -> list[str]:
     listed_entries = job.entries if entries is None else entries
     if job.choice.in_place:
         listed_entries = droppable(listed_entries)
-    numbers = [entry.number for entry in listed_entries if step is None or entry.number in step]
+    numbers = [entry.number for entry in within(0, listed_entries) if step is None or entry.number in step]
     return [job.archive.use_list(numbers)]
+
+
+def _load_lanes(job: Job, loader: Loader) -> None:
+    """Load the rows that lane 0 does not have, one lane after the other, as far as they are wanted."""
+    listed_entries = job.listed_entries
+    for number, archive in enumerate(job.lanes, start=1):
+        wanted = within(number, job.entries if listed_entries is None else listed_entries)
+        if wanted:
+            with archive.open_dump() as dump:
+                loader.run(["--section=data", archive.use_list(entry.number for entry in wanted)], dump)
 
 
 def _next_owner(job: Job) -> str | None:

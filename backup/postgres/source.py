@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from backup.domain.checks import Check
+from backup.domain.lanes import choose_jobs
 from backup.domain.manifest import Database
 from backup.postgres.address import Address
 from backup.postgres.checks import check_source
@@ -23,6 +25,8 @@ class PostgresSource:
     Attributes:
         filtered: whether a setting leaves parts of the database out; then what cannot be read is only a warning.
         globals: whether the definitions of roles are wanted.
+        jobs: lanes of a dump; None for as many as fit the database.
+        cores: that this process may use.
     """
 
     address: Address
@@ -30,6 +34,8 @@ class PostgresSource:
     connect_timeout: int = 10
     filtered: bool = False
     globals: bool = True
+    jobs: int | None = 1
+    cores: int = 1
 
     def checks(self) -> Iterator[Check]:
         """All that can keep a backup from being made."""
@@ -39,6 +45,7 @@ class PostgresSource:
             connect_timeout=self.connect_timeout,
             filtered=self.filtered,
             with_roles=self.globals,
+            jobs=partial(choose_jobs, self.jobs, cores=self.cores),
         )
 
     def database(self) -> Database:

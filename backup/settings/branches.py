@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from backup.domain.lanes import MOST_JOBS
 from backup.errors import ConfigurationError
 from backup.settings.kinds import (
     Conninfo,
@@ -20,6 +21,7 @@ from backup.settings.kinds import (
     Labels,
     Memory,
     Names,
+    OrAuto,
     Recipients,
     Retention,
     Size,
@@ -31,6 +33,8 @@ from backup.stores.addresses import LEAST_PART_SIZE
 
 MIB = 1 << 20
 GIB = 1 << 30
+LEAST_RATE = 64 << 10
+"""Bytes a second; below it something was mistyped."""
 LEAST_VOLUME_SIZE = MIB
 """So that half a terabyte, as stored, has few enough volumes for a manifest that can be read in one piece."""
 
@@ -118,7 +122,7 @@ class StoreSettings(Section):
         description="Size of one request of an upload; held in memory.",
     )
     parallel: Annotated[int, Env("PGPROOF_S3_PARALLEL")] = Field(
-        default=3, ge=1, le=32, description="Requests of one upload at a time."
+        default=3, ge=1, le=32, description="Requests of uploads at a time."
     )
     volume_size: Annotated[Size | None, Env(None, (), "dump.volume_size")] = Field(
         default=None, ge=LEAST_VOLUME_SIZE, description="Largest object in this store."
@@ -204,6 +208,19 @@ class DumpSettings(Section):
         default=4 * GIB,
         ge=LEAST_VOLUME_SIZE,
         description="Largest object that is stored; a longer stream becomes several.",
+    )
+    jobs: Annotated[int | None, OrAuto, Env("PGPROOF_DUMP_JOBS", (), "auto")] = Field(
+        default=None,
+        ge=1,
+        le=MOST_JOBS,
+        description="Lanes of a dump: connections that read it at the same time, large tables spread over them; auto "
+        "for one, or two where the database has 256 MiB or more and there are two cores.",
+    )
+    rate: Annotated[Size | None, Env("PGPROOF_RATE")] = Field(
+        default=None,
+        ge=LEAST_RATE,
+        description="Bytes a second that a backup reads of the database at most, all lanes together, such as 20MiB; "
+        "the queries of the proof are not held back.",
     )
     lock_wait_timeout: Annotated[int, Env("PGPROOF_LOCK_WAIT_TIMEOUT")] = Field(
         default=60, ge=1, le=86_400, description="Seconds that pg_dump waits for a table that somebody else locks."

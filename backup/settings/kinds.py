@@ -113,6 +113,10 @@ def _all(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() == "all" else value
 
 
+def _auto(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() == "auto" else value
+
+
 def _check_labels(labels: dict[str, str]) -> dict[str, str]:
     for name in labels:
         if not _LABEL.fullmatch(name):
@@ -246,6 +250,8 @@ Retention = Annotated[dict[str, str], BeforeValidator(_rules), AfterValidator(_c
 """Rules of retention, in an environment `keep-within=24h,daily=14`, or `off`."""
 OrAll = BeforeValidator(_all)
 """For a number in whose place `all` may stand."""
+OrAuto = BeforeValidator(_auto)
+"""A number, in whose place `auto` may stand."""
 Word = BeforeValidator(_word)
 """For choices among words of which one is `on` or `off`."""
 Target = Annotated[str, AfterValidator(_target)]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Protocol
 
 from minio import Minio
@@ -56,8 +57,9 @@ class S3Store:
     Args:
         address: where.
         keys: whose keys open it, from credentials.find_keys; by default the first that the environment has.
-        part_size: bytes of one request of an upload, 5 MiB at least; (parallel + 2) of them are held in memory.
-        parallel: requests of one upload at a time.
+        part_size: bytes of one request of an upload, 5 MiB at least; `parallel` of them are held in memory, and two
+            more for each put.
+        parallel: such requests at a time, of all puts together.
         patience: time limits and retries.
         lock: how objects of backups are locked, for how long after they were stored.
     """
@@ -77,6 +79,7 @@ class S3Store:
         self._address = address
         self._part_size = part_size
         self._parallel = parallel
+        self._slots = BoundedSemaphore(parallel)
         self._patience = patience
         keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
         self._lock = lock
@@ -104,6 +107,7 @@ class S3Store:
             self._name(key),
             part_size=self._part_size,
             parallel=self._parallel,
+            slots=self._slots,
             patience=self._patience,
             headers=lock.headers(datetime.now(UTC)) if lock else {},
             new=new,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 from minio import Minio
@@ -122,7 +123,12 @@ def abort(client: Minio, bucket: str, name: str, upload_id: str) -> None:
 
 
 class Upload:
-    """Puts one stream under one key. All requests run on threads of its own, so that it can wait for their end."""
+    """Puts one stream under one key. All requests run on threads of its own, so that it can wait for their end.
+
+    Args:
+        parallel: parts of it under way at a time.
+        slots: each is one part under way, of this put or of others at the same time.
+    """
 
     def __init__(
         self,
@@ -133,6 +139,7 @@ class Upload:
         *,
         part_size: int,
         parallel: int,
+        slots: BoundedSemaphore,
         patience: Patience,
         headers: Mapping[str, str],
         new: bool,
@@ -145,6 +152,7 @@ class Upload:
         self._key = key
         self._part_size = part_size
         self._parallel = parallel
+        self._slots = slots
         self._patience = patience
         self._mark = uuid.uuid4().hex
         self._upload_id: str | None = None
@@ -216,8 +224,11 @@ class Upload:
             if not piece:
                 break
             size += len(piece)
-            pending.add(pool.submit(self._calls.upload, upload_id, number, piece))
-            del piece  # so that it goes when it is sent, not when the next one is read
+            self._slots.acquire()  # of all puts of the store
+            sent = pool.submit(self._calls.upload, upload_id, number, piece)
+            sent.add_done_callback(lambda _sent: self._slots.release())
+            pending.add(sent)
+            del piece, sent  # so that it goes when it is sent, not when the next one is read
             pending = self._collect(pending, parts, at_most=self._parallel - 1)
         self._collect(pending, parts, at_most=0)
         parts.sort(key=lambda part: part.part_number)

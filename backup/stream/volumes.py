@@ -5,14 +5,16 @@ Owns the names of volumes and what counts as an undamaged one. Knows stores only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 from backup.errors import DAMAGED, IntegrityFailed, ObjectMissing
 from backup.stream.age import Keyring, encrypted
+from backup.stream.pace import Pace, Paced
 from backup.stream.readers import ByteReader, Counted, Decompressed, ExactSize, Hashed, compressed
+from backup.stream.stopwatch import Stopwatch, Timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,12 @@ class WrittenVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenPart:
-    """A stream as it was written; `raw_bytes` before compression."""
+    """A stream as it was written; `raw_bytes` before compression; `seconds` by stage (see domain/stages.py)."""
 
     name: str
     volumes: tuple[WrittenVolume, ...]
     raw_bytes: int
+    seconds: Mapping[str, float]
 
 
 Put = Callable[[str, ByteReader], int]
@@ -100,33 +103,46 @@ def volume_name(part: str, number: int, encoding: Encoding) -> str:
 
 
 def write_part(
-    name: str, source: ByteReader, *, put: Put, encoding: Encoding, progress: Progress = no_progress
+    name: str,
+    source: ByteReader,
+    *,
+    put: Put,
+    encoding: Encoding,
+    progress: Progress = no_progress,
+    pace: Pace | None = None,
 ) -> WrittenPart:
-    """Carry `source` to its end into volumes; an empty stream becomes one volume.
+    """Carry `source` to its end into volumes, no faster than `pace`; an empty stream becomes one volume.
 
     Raises:
         PgproofError: whatever `source` or `put` raises; volumes finished before stay where they are.
         IntegrityFailed: the store says that it has another number of bytes than it was given.
     """
-    raw = Counted(source, lambda size: progress(size, 0))
+    watch = Stopwatch()
+    timed: ByteReader = Timed(source, watch, "server", first="start")
+    if pace:
+        timed = Timed(Paced(timed, pace), watch, "rate")
+    raw = Counted(timed, lambda size: progress(size, 0))
     encoded: ByteReader = raw
     if encoding.compression == "zstd":
-        encoded = compressed(raw, level=encoding.level, threads=encoding.threads)
+        encoded = Timed(compressed(raw, level=encoding.level, threads=encoding.threads), watch, "compress")
     with ExitStack() as stack:
         if encoding.recipients:
-            encoded = stack.enter_context(encrypted(encoded, encoding.recipients))
+            encoded = Timed(stack.enter_context(encrypted(encoded, encoding.recipients)), watch, "encrypt")
         stream = Counted(encoded, lambda size: progress(0, size))
-        volumes = tuple(_write_volumes(name, stream, put=put, encoding=encoding))
-    return WrittenPart(name=name, volumes=volumes, raw_bytes=raw.bytes)
+        volumes = tuple(_write_volumes(name, stream, put=put, encoding=encoding, watch=watch))
+    return WrittenPart(name=name, volumes=volumes, raw_bytes=raw.bytes, seconds=watch.seconds)
 
 
-def _write_volumes(name: str, stream: ByteReader, *, put: Put, encoding: Encoding) -> Iterator[WrittenVolume]:
+def _write_volumes(
+    name: str, stream: ByteReader, *, put: Put, encoding: Encoding, watch: Stopwatch
+) -> Iterator[WrittenVolume]:
     rest = _Rest(stream)
     number = 0
     while number == 0 or rest.more():
         volume = Hashed(_Limited(rest, encoding.volume_size))
         object_name = volume_name(name, number, encoding)
-        stored = put(object_name, volume)
+        with watch.stage("store"):
+            stored = put(object_name, Timed(volume, watch, "hash"))
         if stored != volume.bytes:
             raise IntegrityFailed(f"the store has {stored} bytes of {object_name}, {volume.bytes} were sent")
         yield WrittenVolume(name=object_name, bytes=volume.bytes, sha256=volume.sha256)

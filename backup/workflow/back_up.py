@@ -7,11 +7,12 @@ answers, no object.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from threading import Event
 from typing import Any, Generic
 
 from backup import __version__
@@ -21,6 +22,7 @@ from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest, Part, Purpose, Role, Status, Tool
 from backup.domain.marks import FAILED, Mark
 from backup.domain.proof import Proof
+from backup.domain.stages import find_bottleneck
 from backup.errors import (
     AccessDenied,
     ClientMissing,
@@ -33,6 +35,7 @@ from backup.errors import (
 from backup.logs import log
 from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
 from backup.signals import undisturbed
+from backup.stream.pace import Pace
 from backup.stream.readers import ByteReader
 from backup.stream.volumes import Encoding, Progress, no_progress
 from backup.workflow.claim import claimed_id
@@ -41,6 +44,7 @@ from backup.workflow.doctor import preflight
 from backup.workflow.guard import weigh
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
+from backup.workflow.together import together
 from backup.workflow.upload import Upload
 
 _POLL = 5.0
@@ -54,6 +58,7 @@ class BackUpChoice:
     Attributes:
         wait: seconds in which another run may come to its end.
         tolerance: how much smaller than those before it may it be; None for any.
+        rate: bytes a second that are read of the database at most; None for as fast as it goes.
         labels: the user's, kept in the manifest.
     """
 
@@ -62,6 +67,7 @@ class BackUpChoice:
     purpose: Purpose = "backup"
     wait: float = 0
     tolerance: Tolerance | None = None
+    rate: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,7 +139,7 @@ class _Run(Generic[SnapshotT]):
     Attributes:
         id: settled once it is claimed.
         instead_of: why the engine is a fallback; None where it is the first.
-        of_database: what the database or its client last failed with.
+        of_database: what the database or its client failed with.
     """
 
     source: Source[SnapshotT]
@@ -144,11 +150,11 @@ class _Run(Generic[SnapshotT]):
     progress: Progress
     id: BackupId
     instead_of: PgproofError | None = None
-    of_database: Exception | None = None
+    of_database: list[Exception] = field(default_factory=list)
 
     def may_fall_back(self, error: PgproofError) -> bool:
         """Whether an error is of what makes the dump, and not of a store; a next run of the same may do better."""
-        return error is self.of_database and not isinstance(error, TablesRewritten)
+        return any(error is each for each in self.of_database) and not isinstance(error, TablesRewritten)
 
     def falling_back(self, fallback: Fallback[SnapshotT], error: PgproofError, clock: Clock) -> Manifest:
         """Save what another engine can. Raises `error` where that cannot either."""
@@ -191,7 +197,8 @@ class _Run(Generic[SnapshotT]):
             claimed_id(self.copies, choice.target, self.id) as self.id,
         ):
             tool = self._tool(snapshot)
-            upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress)
+            pace = Pace(choice.rate) if choice.rate else None
+            upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress, pace)
             try:
                 parts, proof = self._carry_all(upload, snapshot, seconds, warnings)
                 step = time.monotonic()
@@ -219,10 +226,19 @@ class _Run(Generic[SnapshotT]):
                 )
                 manifest = self._guarded(manifest, proof, snapshot.fingerprint, clock)
                 upload.commit(manifest)
+                self._tell_bottleneck(parts)
             except BaseException:
                 self.copies.take_back()
                 raise
         return manifest
+
+    def _tell_bottleneck(self, parts: Sequence[Part]) -> None:
+        encoding = self.choice.encoding
+        level = encoding.level if encoding.compression == "zstd" else None
+        found = find_bottleneck([part for part in parts if part.role is Role.DUMP], level=level)
+        if found:
+            share = f"{found.share:.0%}"
+            log.debug("slowest stage", part=found.part, stage=found.stage, share=share, advice=found.advice)
 
     def _checked(self) -> list[str]:
         """What the checks warn of. Raises what they find, as a failure of the database."""
@@ -231,7 +247,7 @@ class _Run(Generic[SnapshotT]):
         try:
             return list(preflight(self.source))
         except PgproofError as error:
-            self.of_database = error
+            self.of_database.append(error)
             raise
 
     def _counts(self, snapshot: SnapshotT, proof: Proof | None) -> RowCounts | None:
@@ -275,15 +291,34 @@ class _Run(Generic[SnapshotT]):
         with closing(self.engine.parts(snapshot)) as part_sources:
             for part_source in part_sources:
                 step = time.monotonic()
-                part = upload.carry(replace(part_source, open=partial(self._watched, part_source)), warnings)
+                carried = self._carry(upload, part_source, warnings, part_sources.close)
                 role = part_source.role.value
                 seconds[role] = seconds.get(role, 0.0) + time.monotonic() - step
-                parts += [part] if part else []
-                proof = part_source.proof() if part and part_source.proof else proof
+                parts += carried
+                proof = part_source.proof() if carried and part_source.proof else proof
         return tuple(parts), proof
 
+    def _carry(
+        self, upload: Upload, part_source: PartSource, warnings: list[str], give_up: Callable[[], None]
+    ) -> list[Part]:
+        """Write a part with those beside it, all at the same time; where one of them fails, nothing of it goes on."""
+        sources = [part_source, *part_source.beside]
+        ended = Event()
+
+        def carry(source: PartSource) -> Part | None:
+            watched = replace(source, open=partial(self._watched, source, ended))
+            return upload.carry(watched, warnings, among=len(sources))
+
+        def end() -> None:
+            ended.set()
+            give_up()
+
+        works = [partial(carry, source) for source in sources]
+        found = [work() for work in works] if len(works) == 1 else together(works, end)
+        return [part for part in found if part]
+
     @contextmanager
-    def _watched(self, part_source: PartSource) -> Iterator[ByteReader]:
+    def _watched(self, part_source: PartSource, ended: Event) -> Iterator[ByteReader]:
         """A part of the engine; what a dump raises, and not those who take it, is known again."""
         with ExitStack() as stack:
             if part_source.role is not Role.DUMP:
@@ -292,24 +327,27 @@ class _Run(Generic[SnapshotT]):
             try:
                 reader = stack.enter_context(part_source.open())
             except PgproofError as error:
-                self.of_database = error
+                self.of_database.append(error)
                 raise
-            yield _Watched(reader, self)
+            yield _Watched(reader, self.of_database, ended)
 
 
 class _Watched:
-    """A reader whose failure its run remembers."""
+    """A reader whose failure is remembered; it fails too once it `ended`, for then nobody needs it any more."""
 
-    def __init__(self, reader: ByteReader, run: _Run[Any]) -> None:
+    def __init__(self, reader: ByteReader, failures: list[Exception], ended: Event) -> None:
         self._reader = reader
-        self._run = run
+        self._failures = failures
+        self._ended = ended
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes. Raises what the reader raises."""
+        if self._ended.is_set():
+            raise DumpFailed("the dump was given up")
         try:
             return self._reader.read(size)
         except PgproofError as error:
-            self._run.of_database = error
+            self._failures.append(error)
             raise
 
 

@@ -5,6 +5,7 @@ Owns what each of them was given, so that it can be asked again or taken back. M
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,20 +30,40 @@ class Copy:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.error: PgproofError | None = None
+        self._changing = threading.Lock()
         self._sent: dict[str, tuple[int, str] | None] = {}
 
     def put(self, key: str, data: ByteReader, *, new: bool = False) -> int:
         """Store an object. Raises IntegrityFailed where the store has another number of bytes than it was given."""
         self._sent[key] = None
         begun = time.monotonic()
-        counted = Counted(data)
+        counted = Counted(data, lambda _size: self._refuse_lost())
         stored = self.store.put(key, counted, new=new)
         seconds = round(time.monotonic() - begun, 3)
         log.debug("stored", name=key.rpartition("/")[2], bytes=stored.bytes, seconds=seconds, store=self.store.url)
         if stored.bytes != counted.bytes:
             raise IntegrityFailed(f"{self.store.url} has {stored.bytes} bytes of {key}, {counted.bytes} were sent")
-        self._sent[key] = (stored.bytes, stored.etag)
-        return stored.bytes
+        with self._changing:
+            lost = self.error
+            if lost is None:
+                self._sent[key] = (stored.bytes, stored.etag)
+                return stored.bytes
+        self.store.delete(key)  # it failed meanwhile with another object, and all that it had was taken back
+        raise lost
+
+    def lose(self, error: PgproofError) -> bool:
+        """Leave it behind, and take back what it has; False where that was done before. From any thread."""
+        with self._changing:
+            if self.error is not None:
+                return False
+            self.error = error
+        self.take_back()
+        return True
+
+    def _refuse_lost(self) -> None:
+        """Let an object that is still under way to a store that is left behind come to no good end."""
+        if self.error is not None:
+            raise self.error
 
     def ask_again(self) -> None:
         """Ask the store for every object once more. Raises IntegrityFailed where it has another one by now."""
@@ -65,7 +86,7 @@ class Copy:
 
         The manifest goes first; while it may still be there, so must all that it names.
         """
-        keys = [key for key in self._sent if key.startswith(prefix)]
+        keys = [key for key in list(self._sent) if key.startswith(prefix)]
         with undisturbed():
             for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST_NAME)):
                 try:
@@ -74,7 +95,7 @@ class Copy:
                     log.warning("left behind", objects=len(keys), key=key, store=self.store.url, reason=error.message)
                     break
             for key in keys:
-                del self._sent[key]
+                self._sent.pop(key, None)
 
 
 class Copies:
@@ -120,12 +141,12 @@ class Copies:
         return results
 
     def put(self, key: str, data: ByteReader) -> int:
-        """Store an object in each at the same time; its size.
+        """Store an object in each at the same time; its size. May be called from several threads.
 
         Raises:
             PgproofError: what `data` raises; or that it failed with the last one.
         """
-        left = self.left
+        left = self.left or self._all[:1]  # the last one was lost meanwhile, and says why
         if len(left) == 1:
             return left[0].put(key, data)
         results = tee(data, [partial(copy.put, key) for copy in left])
@@ -143,8 +164,8 @@ class Copies:
             copy.take_back(prefix)
 
     def _lose(self, copy: Copy, error: PgproofError) -> None:
-        copy.error = error
-        copy.take_back()
+        first = copy.lose(error)
         if not self.left:
             raise error
-        log.error("this store is left behind", store=copy.store.url, reason=error.message, detail=error.detail)
+        if first:
+            log.error("this store is left behind", store=copy.store.url, reason=error.message, detail=error.detail)

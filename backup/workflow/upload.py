@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Volume
+from dataclasses import replace
+
+from backup.domain.manifest import MANIFEST_LIMIT, MANIFEST_NAME, Manifest, Part, Role, Volume
 from backup.domain.marks import HOLD, Mark
 from backup.errors import ConfigurationError, PartUnavailable
 from backup.logs import log
 from backup.ports import PartSource
+from backup.stream.pace import Pace
 from backup.stream.readers import ByteReader, BytesReader
 from backup.stream.volumes import Encoding, Progress, write_part
 from backup.workflow.copies import Copies
@@ -16,18 +19,29 @@ from backup.workflow.runs import host
 class Upload:
     """The parts of one run on their way into the stores."""
 
-    def __init__(self, copies: Copies, prefix: str, encoding: Encoding, progress: Progress) -> None:
+    def __init__(
+        self, copies: Copies, prefix: str, encoding: Encoding, progress: Progress, pace: Pace | None = None
+    ) -> None:
         self._copies = copies
         self._prefix = prefix
         self._encoding = encoding
         self._progress = progress
+        self._pace = pace
 
-    def carry(self, source: PartSource, warnings: list[str]) -> Part | None:
-        """Write one part; an optional one that its source cannot give becomes a warning and None."""
+    def carry(self, source: PartSource, warnings: list[str], *, among: int = 1) -> Part | None:
+        """Write one part; an optional one that its source cannot give becomes a warning and None.
+
+        May be called from several threads; `among` so many parts that are written at a time the compressor's threads
+        are divided.
+        """
+        encoding = self._encoding
+        if among > 1:
+            encoding = replace(encoding, threads=max(encoding.threads // among, 1))
+        pace = None if source.role is Role.PROOF else self._pace  # that is not read from the server any more
         try:
             with source.open() as reader:
                 written = write_part(
-                    source.name, reader, put=self._put, encoding=self._encoding, progress=self._progress
+                    source.name, reader, put=self._put, encoding=encoding, progress=self._progress, pace=pace
                 )
         except PartUnavailable as error:
             if not source.optional:
@@ -43,6 +57,7 @@ class Upload:
             raw_bytes=written.raw_bytes,
             compression="zstd" if self._encoding.compression == "zstd" else "none",
             encryption="age" if self._encoding.recipients else None,
+            seconds=dict(written.seconds),
         )
 
     def commit(self, manifest: Manifest) -> None:

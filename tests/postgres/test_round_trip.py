@@ -29,6 +29,7 @@ from tests.support.pgproof import (
     address_of,
     backed_up,
     clients_of,
+    lanes,
     make_engine,
     make_restorer,
     now,
@@ -106,12 +107,14 @@ def check(
     *,
     clients: tuple[Client, ...] = (),
     jobs: int = 1,
+    dump_jobs: int = 1,
 ) -> None:
     """Back up, restore, compare, drop."""
     with target.connect() as connection:
         load_roles(connection)
     again = f"{database}_{secrets.token_hex(3)}"
-    backup = backed_up(source, database, store, clients=clients, encoding=ZSTD)
+    backup = backed_up(source, database, store, clients=clients, encoding=ZSTD, dump=lanes(dump_jobs))
+    assert len(backup.parts) == dump_jobs
     try:
         report = restored(backup, store, make_restorer(target, clients=clients), again, jobs=jobs)
         assert report.notes == ()
@@ -134,6 +137,19 @@ def test_the_kitchen_sink_of_15_comes_back_equal_into_18(
     system_server: Server, common15: str, pg18: Server, store: DirectoryStore
 ) -> None:
     check(system_server, common15, pg18, store, clients=clients_of(system_server, pg18))
+
+
+@pytest.mark.parametrize("dump_jobs", [2, 5])
+def test_the_kitchen_sink_of_18_comes_back_equal_out_of_several_lanes(
+    pg18: Server, sink18: str, store: DirectoryStore, dump_jobs: int
+) -> None:
+    check(pg18, sink18, pg18, store, jobs=2, dump_jobs=dump_jobs)
+
+
+def test_the_kitchen_sink_of_15_comes_back_equal_out_of_several_lanes(
+    system_server: Server, sink15: str, store: DirectoryStore
+) -> None:
+    check(system_server, sink15, system_server, store, jobs=2, dump_jobs=3)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

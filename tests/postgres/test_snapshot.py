@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from psycopg import sql
 
-from backup.domain.manifest import Role as PartRole
 from backup.errors import DumpFailed
 from backup.postgres.address import Address
 from backup.postgres.dump import DumpOptions
@@ -36,8 +36,7 @@ from tests.support.pgproof import (
 def dump(server: Server, snapshot: HeldSnapshot, options: DumpOptions, *, pause: float = 0) -> int:
     """Bytes of a dump, read with a pause after the first of them."""
     size = 0
-    (part,) = (each for each in make_engine(clients_of(server), options).parts(snapshot) if each.role is PartRole.DUMP)
-    with part.open() as reader:
+    with closing(make_engine(clients_of(server), options).parts(snapshot)) as parts, next(parts).open() as reader:
         while data := reader.read(READ_SIZE):
             size += len(data)
             time.sleep(pause)

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import psycopg
 import pytest
 
 from backup.domain.checks import Check
-from backup.domain.manifest import Role
 from backup.errors import DatabaseUnreachable, DumpFailed
 from backup.postgres.address import Address
 from backup.postgres.clients import find_clients
@@ -142,8 +142,7 @@ def test_a_standby_is_dumped_in_a_snapshot_of_its_own(pair: Pair) -> None:
         assert snapshot.database.standby
         assert snapshot.mark.lsn.startswith("0/")
         pair.write("INSERT INTO kept VALUES (3)")
-        (part,) = (each for each in engine.parts(snapshot) if each.role is Role.DUMP)
-        with part.open() as reader:
+        with closing(engine.parts(snapshot)) as parts, next(parts).open() as reader:
             dumped = b"".join(iter(lambda: reader.read(READ_SIZE), b""))
     assert dumped.startswith(b"PGDMP")
     assert b"\x002\n" in dumped  # each row is a block of its own, after its length
@@ -154,8 +153,7 @@ def dump_while(pair: Pair, *statements: str) -> None:
     """Dump the standby, and write to the primary as soon as something comes of it."""
     engine = PgDumpEngine(clients=CLIENTS, options=DumpOptions(), environ={})
     with hold_snapshot(Address.parse(pair.standby), "test", connect_timeout=5) as snapshot:
-        (part,) = (each for each in engine.parts(snapshot) if each.role is Role.DUMP)
-        with part.open() as reader:
+        with closing(engine.parts(snapshot)) as parts, next(parts).open() as reader:
             assert reader.read(READ_SIZE)
             pair.write(*statements, wait_for="pg_last_wal_receive_lsn")  # who sends and is not read is not cancelled
             time.sleep(3 * _DELAY)

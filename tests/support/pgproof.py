@@ -33,6 +33,11 @@ PLAIN = Encoding(compression="none", level=0, threads=0, volume_size=1 << 40)
 ZSTD = Encoding(compression="zstd", level=1, threads=2, volume_size=1 << 40)
 
 
+def lanes(jobs: int, **more: Any) -> DumpOptions:  # noqa: ANN401 -- options of any kind
+    """A dump in so many lanes, however small its tables are."""
+    return DumpOptions(globals="off", jobs=jobs, large=1, **more)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -84,12 +89,13 @@ def backed_up(
     clients: tuple[Client, ...] = (),
     encoding: Encoding = PLAIN,
     target: str = "it",
+    dump: DumpOptions | None = None,
 ) -> Manifest:
     """A backup of the database, made by the clients of its own server if none are given."""
     clients = clients or clients_of(server)
     return back_up(
         make_source(server, database, role=role, clients=clients),
-        make_engine(clients),
+        make_engine(clients, dump),
         Copies(store),
         BackUpChoice(target=target, encoding=encoding),
         clock=now,
