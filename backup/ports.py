@@ -267,6 +267,8 @@ class RestoreReport:
 
     Attributes:
         seconds: by phase.
+        waits: seconds that streams of the dump waited, all of them together: for `dump` (the store, and decoding), for
+            `server` (pg_restore and the server behind it).
         left_out: kinds of facts (see domain/proof.py) that could not come back, or should not.
         tables: `schema.table` whose rows were loaded; None for all.
         whole_schema: whether all came back that is not rows.
@@ -277,6 +279,7 @@ class RestoreReport:
     database: str
     notes: tuple[str, ...]
     seconds: dict[str, float]
+    waits: dict[str, float] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
     tables: frozenset[str] | None = None
     whole_schema: bool = True

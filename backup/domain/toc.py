@@ -274,19 +274,6 @@ def loaded_tables(entries: Iterable[Entry], chosen: Collection[int] | None) -> f
     return frozenset(f"{table.schema}.{table.name}" for table in tables if table.kind == "TABLE")
 
 
-def load_order(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """The tables (`schema.table`) in the order in which their rows are loaded."""
-    everything = {entry.number: entry for entry in entries}
-    tables = (
-        everything[number]
-        for entry in everything.values()
-        if entry.kind == "TABLE DATA"
-        for number in entry.depends
-        if number in everything and everything[number].kind == "TABLE"
-    )
-    return tuple(f"{table.schema}.{table.name}" for table in tables)
-
-
 def _without_lost(numbers: set[int], everything: Mapping[int, Entry]) -> frozenset[int]:
     """`numbers` without those that need an entry after the data which is not among them, as a table's publication."""
     while True:
@@ -305,18 +292,6 @@ def _needed(entry: Entry, everything: Mapping[int, Entry]) -> list[Entry]:
     """The entries that one cannot do without. A partition's index follows the one above it, but stands alone too."""
     others = [everything[number] for number in entry.depends if number in everything]
     return [other for other in others if not (entry.kind in _INDEXES and other.kind in _INDEXES)]
-
-
-def index_steps(entries: Collection[Entry]) -> tuple[frozenset[int], ...]:
-    """All entries in the steps in which several connections may carry them out; only the second needs to be alone.
-
-    Attaching indexes of partitions is quick, but two at a time deadlock, or leave the index above marked as invalid.
-    """
-    attach = frozenset(entry.number for entry in entries if entry.kind == "INDEX ATTACH")
-    if not attach:
-        return (frozenset(entry.number for entry in entries),)
-    indexes = frozenset(entry.number for entry in entries if entry.kind in _INDEXES)
-    return indexes, attach, frozenset(entry.number for entry in entries) - indexes - attach
 
 
 def droppable(entries: Collection[Entry]) -> tuple[Entry, ...]:

@@ -51,7 +51,7 @@ class Crew:
         """Do `work` on a thread of its own; when it has ended well, `then` is called by `wait`."""
         self.busy += 1
         context = contextvars.copy_context()  # of log lines
-        thread = threading.Thread(target=partial(context.run, self._run), args=(work, then), name=name, daemon=True)
+        thread = threading.Thread(target=partial(context.run, self._run, work, then), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -1,35 +1,31 @@
 """Looks at the large tables of a restore as soon as they are loaded, beside what is still to be loaded and built.
 
-Owns when a table can be read: the server says which one is being copied into, and those before it in the archive are
-loaded. Each is read in a transaction of its own, so that whoever builds an index waits for no more than that; one that
-is being changed is left for later, like everything that cannot be read now. Nothing of it is needed: what is not found
-out by the end of the restore, for which nobody has to wait, is found out then.
+Each is read in a transaction of its own. One of which a key is being made is left for later, and no key is begun of one
+that is being read: nobody waits for anybody. Nothing of it is needed: what is not found out by the end of the restore,
+for which nobody has to wait, is found out then.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 
 import psycopg
 
 from backup.domain.proof import Fact, Mode, Value, unquoted
-from backup.domain.toc import Entry, load_order
 from backup.errors import PgproofError
 from backup.logs import log
+from backup.postgres.arrivals import Arrivals
 from backup.postgres.connection import Connection
-from backup.postgres.facts import SMALL, FactReader
+from backup.postgres.facts import SMALL, FactReader, Table
 from backup.signals import undisturbed
 
 _POLL = 0.2
 """Seconds between two looks at what is loaded."""
 _LOCK = "SET LOCAL lock_timeout = '500ms'"
 _LONG = 86_400.0
-_COPIED = """SELECT pg_catalog.format('%s.%s', n.nspname, c.relname) FROM pg_catalog.pg_stat_progress_copy AS p
-JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) p.relid
-JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE p.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"""
 
 Reach = Callable[[], AbstractContextManager[Connection]]
 """Connects to the database that is being restored, settled."""
@@ -38,19 +34,15 @@ Reach = Callable[[], AbstractContextManager[Connection]]
 class EarlyLook:
     """One thread that looks; `facts` are what it has found out so far."""
 
-    def __init__(self, entries: Sequence[Entry], mode: Mode) -> None:
-        self._order = {name: position for position, name in enumerate(load_order(entries))}
+    def __init__(self, arrivals: Arrivals, mode: Mode) -> None:
+        self._arrivals = arrivals
         self._mode = mode
-        self._loaded = threading.Event()
         self._ended = threading.Event()
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
+        self._quoted: dict[str, Table] = {}
         self._seen: set[str] = set()
         self.facts: dict[Fact, Value] = {}
-
-    def all_loaded(self) -> None:
-        """Say that every table is."""
-        self._loaded.set()
 
     @contextmanager
     def at_work(self, reach: Reach) -> Iterator[None]:
@@ -80,37 +72,40 @@ class EarlyLook:
             with reach() as connection:
                 self._connection = connection
                 while not self._ended.is_set():
-                    is_last = self._loaded.is_set()
-                    self._look(connection)
-                    if is_last:
+                    is_last = self._arrivals.complete
+                    left = self._look(connection)
+                    if is_last and not left:
                         return
                     self._ended.wait(_POLL)
         except (PgproofError, psycopg.Error, InterruptedError) as error:
             log.debug("no early look", reason=str(error))
 
-    def _look(self, connection: Connection) -> None:
-        """Read what can be read and was not yet."""
-        ready = self._ready(connection) - self._seen
-        if not ready:
+    def _look(self, connection: Connection) -> bool:
+        """Read what can be read and was not yet, the largest first; tells whether something has to wait."""
+        loaded = self._arrivals.loaded()
+        sizes = {name: self._arrivals.size_of(number) or 0 for name, number in loaded.items() if name not in self._seen}
+        large = sorted((name for name in sizes if sizes[name] > SMALL), key=lambda name: -sizes[name])
+        if large and not self._quoted:
+            with connection.transaction():
+                tables = FactReader(connection, self._mode, seconds=_LONG).tables()
+            self._quoted = {unquoted(table.name): table for table in tables}
+        left = False
+        for name in large:
+            if self._ended.is_set():
+                break
+            with self._arrivals.reading(loaded[name]) as free:
+                left = left or not free
+                if free:
+                    self._seen.add(name)
+                    self._read(connection, self._quoted.get(name))
+        return left
+
+    def _read(self, connection: Connection, table: Table | None) -> None:
+        if table is None or table.excuse:
             return
         with connection.transaction():
             connection.execute(_LOCK)
             self._reader = reader = FactReader(connection, self._mode, seconds=_LONG)
-            names = [table.name for table in reader.tables() if unquoted(table.name) in ready]
-            tables = [table for table in reader.tables(names) if table.name in set(names)]
-        self._seen |= ready
-        for table in tables:
-            if table.bytes > SMALL and not table.excuse and not self._ended.is_set():
-                with connection.transaction():
-                    connection.execute(_LOCK)
-                    self._reader = reader = FactReader(connection, self._mode, seconds=_LONG)
-                    reader.settle(parallel=False)
-                    reader.read_tables([table])
-                self.facts |= reader.findings.facts
-
-    def _ready(self, connection: Connection) -> set[str]:
-        """Names (`schema.table`) of the tables that are loaded."""
-        if self._loaded.is_set():
-            return set(self._order)
-        copied = [self._order[name] for (name,) in connection.execute(_COPIED) if name in self._order]
-        return {name for name, position in self._order.items() if position < max(copied)} if copied else set()
+            reader.settle(parallel=False)
+            reader.read_tables([replace(table, bytes=SMALL + 1)])
+        self.facts |= reader.findings.facts

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from backup.domain.build_order import BuildOrder, IndexUnit, build_order, grants_of
+from backup.domain.build_order import BuildOrder, build_order, grants_of
 from backup.domain.toc import Entry, within
 from backup.logs import log
 from backup.postgres.archive import Archive, Feeding
@@ -30,6 +30,12 @@ class Course:
 
     seconds: dict[str, float] = field(default_factory=dict)
     feedings: list[Feeding] = field(default_factory=list)
+
+    def waits(self) -> dict[str, float]:
+        """See ports.RestoreReport."""
+        reading = sum(feeding.reading for feeding in self.feedings)
+        writing = sum(feeding.writing for feeding in self.feedings)
+        return {"dump": round(reading, 3), "server": round(writing, 3)} if self.feedings else {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -126,14 +132,14 @@ class _Filling:
     def _lanes(self) -> list[_Lane]:
         """The first lane, and those of the others of which something is wanted, the largest first."""
         tables = {entry.number for entry in self._first if entry.kind == "TABLE"}
-        first = _Lane(self._job.archive, self._job.listed_numbers(), _tables_of(self._first, tables))
-        others = []
-        for number, archive in sorted(
-            enumerate(self._job.lanes, start=1), key=lambda each: -self._job.lane_bytes[each[0]]
-        ):
-            if wanted := within(number, self._job.wanted):
-                others.append(_Lane(archive, [entry.number for entry in wanted], _tables_of(wanted, tables)))
-        return [first, *others]
+        job = self._job
+        listed = None if job.listed is None else [entry.number for entry in job.listed]
+        lanes = [_Lane(job.archive, listed, _tables_of(self._first, tables))]
+        for number in sorted(range(1, len(job.lane_bytes)), key=lambda each: -job.lane_bytes[each]):
+            if wanted := within(number, job.wanted):
+                numbers = [entry.number for entry in wanted]
+                lanes.append(_Lane(job.lanes[number - 1], numbers, _tables_of(wanted, tables)))
+        return lanes
 
     def _load(self, lanes: Sequence[_Lane], *, head: str | None) -> None:
         self._waiting = list(lanes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes
+from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes, within
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
@@ -39,6 +39,8 @@ class RestoreOptions:
         maintenance_database: where CREATE DATABASE is said.
         head_limit: bytes of a table of contents that may be kept in a file.
         make_roles: create roles that are missing, on a server that is thrown away.
+        large: bytes of rows above which a table's indexes are made while others are loaded. A program's start and its
+            connection cost some 30 ms, in which as many bytes are indexed (a guess).
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class RestoreOptions:
     connect_timeout: int = 10
     head_limit: int = HEAD_LIMIT
     make_roles: bool = False
+    large: int = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +59,17 @@ class Job:
     Attributes:
         archive: lane 0 of the dump, which has all but the rows of some tables.
         lanes: the others, in order.
+        lane_bytes: of all of them.
         entries: of all of them.
+        large: see RestoreOptions.
     """
 
     choice: RestoreChoice
     destination: Destination
     archive: Archive
     lanes: tuple[Archive, ...]
+    lane_bytes: tuple[int, ...]
+    large: int
     entries: tuple[Entry, ...]
     rights: Rights
     chosen: frozenset[int] | None
@@ -73,15 +80,18 @@ class Job:
     default_privileges: bool
 
     @property
-    def listed_entries(self) -> tuple[Entry, ...] | None:
-        """What pg_restore shall carry out, where that is not simply everything."""
-        if self.chosen is None and not self.rights.skipped:
-            return None
+    def wanted(self) -> tuple[Entry, ...]:
+        """What pg_restore shall carry out."""
         return tuple(
             entry
             for entry in self.entries
             if (self.chosen is None or entry.number in self.chosen) and entry.number not in self.rights.skipped
         )
+
+    @property
+    def listed(self) -> tuple[Entry, ...] | None:
+        """Of lane 0 what pg_restore shall carry out, where that is not simply everything."""
+        return within(0, self.wanted) if self.chosen is not None or self.rights.skipped else None
 
 
 @contextmanager
@@ -104,11 +114,6 @@ def prepare_job(
     """
     if choice.in_place and choice.tables:
         raise UsageError("--table cannot be restored in place", hint="restore the tables into a new database")
-    if choice.in_place and len(open_dumps) > 1:
-        raise RestoreFailed(
-            f"the backup is in {len(open_dumps)} lanes, which cannot be restored in place, in one transaction",
-            hint="restore it into a new database; a backup that is made with --jobs 1 can be restored in place",
-        )
     address.refuse_hidden_secrets()
     with entrance(address.direct(), options, in_place=choice.in_place) as connection:
         destination = read_destination(connection)
@@ -120,7 +125,7 @@ def prepare_job(
                 stack.enter_context(open_archive(each, client, environment, head_limit=options.head_limit))
                 for each in open_dumps
             )
-            entries = with_lanes(archive.entries(), [lane.entries() for lane in lanes])
+            entries = with_lanes(archive.entries(), [lane.rows() for lane in lanes])
             chosen, notes = _choose_tables(entries, choice)
             restored = [entry for entry in entries if chosen is None or entry.number in chosen]
             refuse_missing_extensions(restored, destination)
@@ -138,6 +143,8 @@ def prepare_job(
                 destination=destination,
                 archive=archive,
                 lanes=tuple(lanes),
+                lane_bytes=tuple(part.raw_bytes for part in (backup.leading, *backup.lanes)),
+                large=options.large,
                 entries=entries,
                 rights=rights,
                 chosen=chosen,

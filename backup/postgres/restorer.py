@@ -11,15 +11,16 @@ from functools import partial
 from backup.domain.manifest import Manifest
 from backup.domain.proof import NOTHING, OF_DATABASE, OWNERS, PRIVILEGES, Facts, Mode, Proof
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import droppable, index_steps, loaded_tables, within
+from backup.domain.toc import droppable, loaded_tables, within
 from backup.errors import AccessDenied, DatabaseMissing, DatabaseUnreachable, Interrupted
-from backup.logs import log
 from backup.ports import OpenPart, RestoreChoice, RestorePlan, RestoreReport, Swapped
 from backup.postgres.address import Address
 from backup.postgres.archive import read_through
+from backup.postgres.arrivals import Arrivals
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.early import EarlyLook
+from backup.postgres.filling import Course, fill
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, created_by, creation, new_database, passing_name
 from backup.postgres.prover import take_proof
@@ -60,15 +61,17 @@ class PostgresRestorer:
             return self._of_rows.restore(backup, open_part, choice)
         begun = time.monotonic()
         with self._prepare(backup, open_part, choice) as job:
-            seconds = {"checks": time.monotonic() - begun}
-            look = EarlyLook(job.entries, choice.look or "rows")
+            course = Course(seconds={"checks": time.monotonic() - begun})
+            arrivals = Arrivals(job.wanted)
+            look = EarlyLook(arrivals, choice.look or "rows")
             late_notes = list(
-                self._replace_objects(job, seconds) if choice.in_place else self._fill_new(job, seconds, look)
+                self._replace_objects(job, course) if choice.in_place else self._fill_new(job, course, arrivals, look)
             )
         return RestoreReport(
             database=job.database,
             notes=(*job.notes, *late_notes),
-            seconds={phase: round(value, 3) for phase, value in seconds.items()},
+            seconds={phase: round(value, 3) for phase, value in course.seconds.items()},
+            waits=course.waits(),
             left_out=_left_out(job, late_notes),
             tables=loaded_tables(job.entries, job.chosen),
             whole_schema=choice.whole_schema or job.chosen is None,
@@ -155,7 +158,7 @@ class PostgresRestorer:
             settle(connection)
             yield connection
 
-    def _fill_new(self, job: Job, seconds: dict[str, float], look: EarlyLook) -> Iterator[str]:
+    def _fill_new(self, job: Job, course: Course, arrivals: Arrivals, look: EarlyLook) -> Iterator[str]:
         place, passing = job.connection.info.dbname, passing_name(job.choice.into)
         statement, notes = creation(created_by(job.entries), passing, job.destination)
         yield from notes
@@ -163,37 +166,21 @@ class PostgresRestorer:
         with new_database(
             job.connection, statement, passing=passing, name=job.choice.into, owner=_next_owner(job), reach=reach
         ) as last_notes:
-            loader = self._loader(job, passing)
             with look.at_work(partial(reach, passing)) if job.choice.look else nullcontext():
-                with _timed(seconds, "load"), job.archive.open_dump() as dump:
-                    loader.run(["--section=pre-data", "--section=data", *_list_option(job)], dump)
-                with _timed(seconds, "load"):
-                    _load_lanes(job, loader)
-                look.all_loaded()
-                with _timed(seconds, "indexes"):
-                    self._build_indexes(job, loader)
-                with _timed(seconds, "finish"), self._reach_restored(job, passing) as connection:
+                fill(job, self._loader(job, passing), arrivals, course)
+                with course.phase("finish"), self._reach_restored(job, passing) as connection:
                     for wanted in (*job.rights.afterwards, *self._analysis()):
                         yield from attempt(connection, wanted)
-            with _timed(seconds, "finish"), self._reach(job, place) as connection:
+            with course.phase("finish"), self._reach(job, place) as connection:
                 yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
         yield from last_notes
 
-    def _build_indexes(self, job: Job, loader: Loader) -> None:
-        if job.archive.head is None:
-            with job.archive.open_dump() as dump:
-                loader.run(["--section=post-data", *_list_option(job)], dump)
-            return
-        jobs = job.choice.jobs
-        for number, step in enumerate(index_steps(within(0, job.entries)) if jobs > 1 else (None,)):
-            at_once = 1 if number == 1 else jobs
-            loader.run(["--section=post-data", *_list_option(job, step), f"--jobs={at_once}", str(job.archive.head)])
-
-    def _replace_objects(self, job: Job, seconds: dict[str, float]) -> Iterator[str]:
+    def _replace_objects(self, job: Job, course: Course) -> Iterator[str]:
         loader = self._loader(job, job.database)
-        with _timed(seconds, "load"), job.archive.open_dump() as dump:
-            loader.run(["--clean", "--if-exists", "--single-transaction", *_list_option(job)], dump)
-        with _timed(seconds, "finish"), self._reach_restored(job, job.database) as connection:
+        with course.phase("load"), job.archive.open_dump() as dump:
+            order = [entry.number for entry in droppable(job.wanted)]
+            loader.run(["--clean", "--if-exists", "--single-transaction", job.archive.use_list(order)], dump)
+        with course.phase("finish"), self._reach_restored(job, job.database) as connection:
             yield from apply_together(connection, job.rights.afterwards)
             for wanted in self._analysis():
                 yield from attempt(connection, wanted)
@@ -249,28 +236,6 @@ def _left_out(job: Job, late_notes: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _list_option(job: Job, step: frozenset[int] | None = None) -> list[str]:
-    """`--use-list` with a file beside the head, where not everything is restored, or not in one step, or in order."""
-    entries = job.listed_entries
-    if entries is None and step is None and not job.choice.in_place:
-        return []
-    listed_entries = job.entries if entries is None else entries
-    if job.choice.in_place:
-        listed_entries = droppable(listed_entries)
-    numbers = [entry.number for entry in within(0, listed_entries) if step is None or entry.number in step]
-    return [job.archive.use_list(numbers)]
-
-
-def _load_lanes(job: Job, loader: Loader) -> None:
-    """Load the rows that lane 0 does not have, one lane after the other, as far as they are wanted."""
-    listed_entries = job.listed_entries
-    for number, archive in enumerate(job.lanes, start=1):
-        wanted = within(number, job.entries if listed_entries is None else listed_entries)
-        if wanted:
-            with archive.open_dump() as dump:
-                loader.run(["--section=data", archive.use_list(entry.number for entry in wanted)], dump)
-
-
 def _next_owner(job: Job) -> str | None:
     """The database's former owner, where it is not who restores and where we may make it the owner."""
     if job.choice.replace and not job.destination.superuser:  # it gets its owner with its name
@@ -287,19 +252,13 @@ def _steps(job: Job) -> Iterator[str]:
         yield f"with {client}, drop and make again every object of the backup in {job.database}, in one transaction"
     else:
         yield f"create a database like the source, named {job.database} when it is done"
-        yield f"load {what} with {client}, streamed from the store"
-        yield f"build indexes and constraints with {job.choice.jobs if job.archive.head else 1} connections"
+        lanes = 1 + sum(bool(within(number, job.wanted)) for number in range(1, len(job.lane_bytes)))
+        jobs = job.choice.jobs if job.archive.head else 1
+        in_lanes = f" in {lanes} of {len(job.lane_bytes)} lanes, {min(lanes, job.choice.jobs)} at a time"
+        yield f"load {what} with {client}, streamed from the store{in_lanes if len(job.lane_bytes) > 1 else ''}"
+        yield f"build indexes and constraints with {jobs} connections{', of each table when it is in' * (jobs > 1)}"
     if job.choice.replace:
         yield "compare it with the proof, and where it is the same, give it the name of the one that is there"
         yield "keep that one under another name" + ", sessions in it are ended" * job.choice.disconnect
     if job.rights.afterwards:
         yield f"set {len(job.rights.afterwards)} owners and grants"
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    begun = time.monotonic()
-    if phase not in seconds:
-        log.info("restoring", phase=phase)
-    yield
-    seconds[phase] = seconds.get(phase, 0.0) + time.monotonic() - begun
