@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 
 from backup.domain.checks import Check
 from backup.domain.lanes import choose_jobs
@@ -45,7 +44,7 @@ class PostgresSource:
             connect_timeout=self.connect_timeout,
             filtered=self.filtered,
             with_roles=self.globals,
-            jobs=partial(choose_jobs, self.jobs, cores=self.cores),
+            jobs=lambda size: choose_jobs(self.jobs, database_bytes=size, cores=self.cores),
         )
 
     def database(self) -> Database:

@@ -152,13 +152,16 @@ def test_a_standby_is_dumped_in_a_snapshot_of_its_own(pair: Pair) -> None:
 def dump_while(pair: Pair, *statements: str) -> None:
     """Dump the standby, and write to the primary as soon as something comes of it."""
     engine = PgDumpEngine(clients=CLIENTS, options=DumpOptions(), environ={})
-    with hold_snapshot(Address.parse(pair.standby), "test", connect_timeout=5) as snapshot:
-        with closing(engine.parts(snapshot)) as parts, next(parts).open() as reader:
-            assert reader.read(READ_SIZE)
-            pair.write(*statements, wait_for="pg_last_wal_receive_lsn")  # who sends and is not read is not cancelled
-            time.sleep(3 * _DELAY)
-            while reader.read(READ_SIZE):
-                pass
+    with (
+        hold_snapshot(Address.parse(pair.standby), "test", connect_timeout=5) as snapshot,
+        closing(engine.parts(snapshot)) as parts,
+        next(parts).open() as reader,
+    ):
+        assert reader.read(READ_SIZE)
+        pair.write(*statements, wait_for="pg_last_wal_receive_lsn")  # who sends and is not read is not cancelled
+        time.sleep(3 * _DELAY)
+        while reader.read(READ_SIZE):
+            pass
 
 
 def test_a_dump_in_the_way_of_a_change_of_the_primary_is_told_with_what_to_do(pair: Pair) -> None:

@@ -55,9 +55,9 @@ def address_of(server: Server, database: str = "postgres", role: Role | None = N
 
 
 def make_source(
-    server: Server, database: str, *, role: Role | None = None, clients: tuple[Client, ...] = ()
+    server: Server, database: str, *, role: Role | None = None, clients: tuple[Client, ...] = (), jobs: int = 1
 ) -> PostgresSource:
-    return PostgresSource(address=address_of(server, database, role), clients=clients or clients_of(server))
+    return PostgresSource(address=address_of(server, database, role), clients=clients or clients_of(server), jobs=jobs)
 
 
 def make_engine(clients: tuple[Client, ...], options: DumpOptions | None = None) -> PgDumpEngine:
