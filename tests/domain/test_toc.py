@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backup.domain.toc import Entry, droppable, find_tables, index_steps, parse, select
+from backup.domain.toc import Entry, droppable, find_tables, parse, select
 from backup.errors import NotFound
 
 _LISTING = """;
@@ -181,18 +181,6 @@ def test_the_index_of_a_partition_alone_needs_none_above_it() -> None:
         entry(7, "INDEX ATTACH", 3, 4),
     ]
     assert select(entries, [2]).numbers == {1, 2, 4, 6}
-
-
-def test_indexes_are_attached_in_a_step_of_their_own() -> None:
-    entries = [
-        entry(1, "TABLE"),
-        entry(2, "INDEX", 1),
-        entry(3, "CONSTRAINT", 1),
-        entry(4, "INDEX ATTACH", 2),
-        entry(5, "FK CONSTRAINT", 3),
-    ]
-    assert index_steps(entries) == (frozenset({2, 3}), frozenset({4}), frozenset({1, 5}))
-    assert index_steps(entries[:3]) == (frozenset({1, 2, 3}),)
 
 
 def test_keys_of_partitioned_tables_are_dropped_before_those_of_their_partitions() -> None:
