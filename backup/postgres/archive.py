@@ -88,6 +88,10 @@ class Archive:
         """All entries, without their names and SQL: enough to know whose rows it has. Raises what `entries` does."""
         return parse(self._ask("--list", "--verbose"))
 
+    def script(self, *arguments: str) -> str:
+        """What pg_restore writes of the table of contents. Raises what `entries` does."""
+        return self._ask(*arguments, "--file=-")
+
     def use_list(self, numbers: Iterable[int]) -> str:
         """pg_restore's option for these entries in this order."""
         with temporary_files():

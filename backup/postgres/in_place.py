@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from backup.domain.toc import Entry
-from backup.errors import RestoreFailed
+from backup.errors import ClientMissing, RestoreFailed
+from backup.postgres.clients import Client
 from backup.postgres.connection import Connection
 from backup.postgres.destination import listed
 from backup.postgres.queries import read_query
@@ -76,6 +78,15 @@ def refuse_too_few_locks(connection: Connection, entries: Sequence[Entry]) -> No
             f"restoring in place would take about {needed} locks in one transaction, the server has {capacity}",
             hint=f"raise max_locks_per_transaction to {needed // 50 + 64} and restart it, or restore into a new"
             " database (without --in-place)",
+        )
+
+
+def refuse_without_psql(client: Client) -> None:
+    """See to it that there is a psql beside pg_restore. Raises ClientMissing."""
+    if not Path(client.program("psql")).is_file():
+        raise ClientMissing(
+            f"to restore lanes in place takes psql {client.version}, which is not beside pg_restore",
+            hint="install the whole postgresql-client package, or restore into a new database (without --in-place)",
         )
 
 

@@ -171,10 +171,11 @@ def _failure(said: str, status: int) -> PgproofError:
             hint="run it again; where nobody did that by hand, look whether the machine ran out of memory",
         )
     first = re.sub(r"^pg_restore: error: (could not execute query: )?", "", words[0]) if words else f"status {status}"
-    return RestoreFailed(f"pg_restore stopped: {first}", detail="\n".join(words[1:]) or None, hint=_advice(said))
+    return RestoreFailed(f"pg_restore stopped: {first}", detail="\n".join(words[1:]) or None, hint=advice(said))
 
 
-def _advice(said: str) -> str | None:
+def advice(said: str) -> str | None:
+    """What to do about what the server has said through one of its programs, where that is known."""
     if "permission denied" in said or "must be" in said:
         return "restore as a superuser or as the owner of the objects, or see --no-owner and --no-privileges"
     if "No space left" in said or "could not extend" in said:

@@ -19,7 +19,7 @@ from backup.postgres.archive import HEAD_LIMIT, Archive, OpenDump, open_archive
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.destination import Destination, listed, read_destination
-from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks
+from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks, refuse_without_psql
 from backup.postgres.load import knows_less
 from backup.postgres.new_database import NAME_LIMIT
 from backup.postgres.rights import Rights, make_missing_roles, plan_rights, refuse_missing_extensions
@@ -137,6 +137,8 @@ def prepare_job(
             default_privileges: tuple[str, ...] = ()
             if choice.in_place:
                 _refuse_in_place(connection, entries, client, destination)
+                if lanes:
+                    refuse_without_psql(client)
                 default_privileges = notes_in_place(connection)
             yield Job(
                 choice=choice,

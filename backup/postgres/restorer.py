@@ -23,6 +23,7 @@ from backup.postgres.early import EarlyLook
 from backup.postgres.filling import Course, fill
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, created_by, creation, new_database, passing_name
+from backup.postgres.one_transaction import replace_objects
 from backup.postgres.prover import take_proof
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
 from backup.postgres.rights import apply_together, attempt, database_owner
@@ -177,9 +178,13 @@ class PostgresRestorer:
 
     def _replace_objects(self, job: Job, course: Course) -> Iterator[str]:
         loader = self._loader(job, job.database)
-        with course.phase("load"), job.archive.open_dump() as dump:
-            order = [entry.number for entry in droppable(job.wanted)]
-            loader.run(["--clean", "--if-exists", "--single-transaction", job.archive.use_list(order)], dump)
+        with course.phase("load"):
+            if job.lanes:
+                replace_objects(job, loader, course.feedings)
+            else:
+                order = [entry.number for entry in droppable(job.wanted)]
+                with job.archive.open_dump() as dump:
+                    loader.run(["--clean", "--if-exists", "--single-transaction", job.archive.use_list(order)], dump)
         with course.phase("finish"), self._reach_restored(job, job.database) as connection:
             yield from apply_together(connection, job.rights.afterwards)
             for wanted in self._analysis():
