@@ -74,7 +74,7 @@ def test_time_goes_to_the_innermost_stage() -> None:
 def test_a_part_knows_how_long_each_stage_took() -> None:
     encoding = Encoding(compression="zstd", level=1, threads=1, volume_size=1 << 30)
     begun = time.monotonic()
-    part = write_part("it", Slow(10, 0.02), put=put, encoding=encoding, pace=Pace(40 * KIB))  # type: ignore[arg-type]
+    part = write_part("it", Slow(10, 0.02), put=put, encoding=encoding, pace=Pace(40 * KIB))
     took = time.monotonic() - begun
     assert {"start", "server", "rate", "store"} <= part.seconds.keys()
     assert part.seconds["server"] > 0.15
@@ -84,5 +84,5 @@ def test_a_part_knows_how_long_each_stage_took() -> None:
 
 def test_whoever_holds_a_stream_back_is_told_as_the_stage_it_is() -> None:
     encoding = Encoding(compression="none", level=0, threads=0, volume_size=1 << 30)
-    part = write_part("it", BytesReader(bytes(3 * READ_SIZE)), put=put, encoding=encoding)  # type: ignore[arg-type]
+    part = write_part("it", BytesReader(bytes(3 * READ_SIZE)), put=put, encoding=encoding)
     assert max(part.seconds, key=lambda stage: part.seconds[stage]) == "store"
