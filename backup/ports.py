@@ -267,8 +267,8 @@ class RestoreReport:
 
     Attributes:
         seconds: by phase.
-        waits: seconds that streams of the dump waited, all of them together: for `dump` (the store, and decoding), for
-            `server` (pg_restore and the server behind it).
+        waits: seconds that streams of the dump waited, all of them together, by stage: `store`, `decode` (decryption
+            and decompression), `server` (pg_restore and the server behind it). A restorer knows the last.
         left_out: kinds of facts (see domain/proof.py) that could not come back, or should not.
         tables: `schema.table` whose rows were loaded; None for all.
         whole_schema: whether all came back that is not rows.

@@ -205,4 +205,5 @@ def _told_swap(swapped: Swapped) -> Iterator[str]:
 
 def _jsonable(report: RestoreReport) -> dict[str, object]:
     facts: dict[str, object] = {"database": report.database, "notes": report.notes, "seconds": report.seconds}
+    facts |= {"waits": report.waits} if report.waits else {}
     return {**facts, "tables": report.returned} if report.returned else facts

@@ -128,11 +128,18 @@ def _collect(child: Child, answer: list[bytes]) -> None:
 
 @dataclass(slots=True)
 class Feeding:
-    """How far a stream is on its way into a child, and the seconds that went by in waiting for either end."""
+    """How many bytes of a stream a child has (`size`), and the seconds in which it took no more."""
 
-    bytes: int = 0
-    reading: float = 0.0
-    writing: float = 0.0
+    size: int = 0
+    waited: float = 0.0
+
+    def give(self, child: Child, data: bytes) -> bool:
+        """Give it some; False where it does not read any more."""
+        begun = time.monotonic()
+        taken = child.write(data)
+        self.waited += time.monotonic() - begun
+        self.size += len(data)
+        return taken
 
 
 def feed(child: Child, source: ByteReader, feeding: Feeding | None = None) -> bool:
@@ -143,20 +150,12 @@ def feed(child: Child, source: ByteReader, feeding: Feeding | None = None) -> bo
     """
     feeding = feeding or Feeding()
     held = b""
-    now = time.monotonic()
     while data := source.read(READ_SIZE):
-        then, now = now, time.monotonic()
-        feeding.reading += now - then
-        if not child.write(held):
+        if not feeding.give(child, held):
             return False
-        then, now = now, time.monotonic()
-        feeding.writing += now - then
-        feeding.bytes += len(held)
         held = data
-    feeding.reading += time.monotonic() - now
-    if not child.write(held):
+    if not feeding.give(child, held):
         return False
-    feeding.bytes += len(held)
     child.close_stdin()
     return True
 

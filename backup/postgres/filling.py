@@ -33,9 +33,7 @@ class Course:
 
     def waits(self) -> dict[str, float]:
         """See ports.RestoreReport."""
-        reading = sum(feeding.reading for feeding in self.feedings)
-        writing = sum(feeding.writing for feeding in self.feedings)
-        return {"dump": round(reading, 3), "server": round(writing, 3)} if self.feedings else {}
+        return {"server": round(sum(feeding.waited for feeding in self.feedings), 3)} if self.feedings else {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -178,7 +176,7 @@ class _Filling:
 
     def _lane_ended(self, lane: _Lane) -> None:
         self._loading -= 1
-        self._arrived(lane, lane.feeding.bytes)
+        self._arrived(lane, lane.feeding.size)
 
     def _arrived(self, lane: _Lane, position: int) -> None:
         if found := lane.next_begins(position):
@@ -189,7 +187,7 @@ class _Filling:
         self._course.feedings.append(lane.feeding)
 
         def begins() -> None:
-            self._crew.tell(partial(self._arrived, lane, lane.feeding.bytes))
+            self._crew.tell(partial(self._arrived, lane, lane.feeding.size))
 
         with lane.archive.open_dump() as dump:
             self._loader.run([*arguments, *lane.arguments()], dump, feeding=lane.feeding, on_table=begins)

@@ -9,12 +9,14 @@ from dataclasses import replace
 from backup.domain.comparison import Comparison, Scope, compare
 from backup.domain.manifest import Manifest, Part, Role, Status
 from backup.domain.proof import LEFT_OUT, OF_TABLES, Fact, Proof
+from backup.domain.restore_stages import find_slow_stage
 from backup.errors import Interrupted, ProofMismatch
 from backup.logs import log
 from backup.ports import RestoreChoice, RestorePlan, Restorer, RestoreReport, Store, Swapped
 from backup.signals import undisturbed
 from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, Counted
+from backup.stream.stopwatch import Stopwatch, Timed
 from backup.stream.volumes import Progress, no_progress
 from backup.workflow.catalog import Catalog
 
@@ -65,7 +67,10 @@ def restore(
         log.warning(caution, id=backup.id)
     log.info("restore started", id=backup.id, target=backup.target, store=store.url)
     report = restorer.restore(backup, parts.open, choice)
-    return replace(report, notes=(*cautions, *report.notes))
+    report = replace(report, notes=(*cautions, *report.notes), waits={**parts.waits(), **report.waits})
+    if slow := find_slow_stage(report.seconds, report.waits):
+        log.debug("slowest stage", stage=slow.stage, share=f"{slow.share:.0%}", advice=slow.advice)
+    return report
 
 
 def prove(
@@ -199,11 +204,19 @@ class Parts:
         self._catalog = Catalog(store, keys)
         self._catalog.require_key(backup)
         self._progress = progress
+        self._watches: list[Stopwatch] = []
 
     @contextmanager
     def open(self, part: Part) -> Iterator[ByteReader]:
-        """A part from its start; each reading counts as progress anew."""
+        """A part from its start; each reading counts as progress anew. It may be read by another thread than others."""
+        watch = Stopwatch()
+        self._watches.append(watch)
         with self._catalog.open_part(self._backup, part) as stored:
-            counted = Counted(stored, lambda size: self._progress(0, size))
+            counted = Counted(Timed(stored, watch, "store"), lambda size: self._progress(0, size))
             with self._catalog.decoded(part, counted) as content:
-                yield content
+                yield Timed(content, watch, "decode")
+
+    def waits(self) -> dict[str, float]:
+        """The seconds that readers of all parts waited, by stage."""
+        found = [watch.seconds for watch in self._watches]
+        return {stage: round(sum(each.get(stage, 0.0) for each in found), 3) for stage in ("store", "decode")}
