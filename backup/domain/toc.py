@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from backup.domain.sql import comment_starts
-from backup.errors import NotFound
+from backup.errors import DAMAGED, IntegrityFailed, NotFound
 
 _LINE = re.compile(r"(\d+); \d+ (\d+) (.*)")
 _DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
@@ -122,17 +122,20 @@ def with_lanes(first: Iterable[Entry], lanes: Iterable[Iterable[Entry]]) -> tupl
     """The entries of a dump of several archives: of those behind the first one, the rows of tables alone.
 
     An archive without definitions has rows that depend on nothing in it; it is the table's oid by which they are known.
+
+    Raises:
+        IntegrityFailed: an archive has rows of a table that the first one does not define.
     """
     everything = list(first)
     tables = {entry.oid: entry.number for entry in everything if entry.kind == "TABLE"}
-    behind = [
-        replace(entry, number=lane * _LANE + entry.number, depends=(tables[entry.oid],))
-        for lane, entries in enumerate(lanes, start=1)
-        for entry in entries
-        if entry.kind == "TABLE DATA" and entry.oid in tables
-    ]
-    rows = [position for position, entry in enumerate(everything, start=1) if entry.kind == "TABLE DATA"]
-    place = rows[-1] if rows else len(everything)
+    behind: list[Entry] = []
+    for lane, entries in enumerate(lanes, start=1):
+        rows = [entry for entry in entries if entry.kind == "TABLE DATA"]
+        if any(entry.oid not in tables for entry in rows):
+            raise IntegrityFailed(f"lane {lane} of the dump has rows of a table that is not in it", hint=DAMAGED)
+        behind += (replace(entry, number=lane * _LANE + entry.number, depends=(tables[entry.oid],)) for entry in rows)
+    places = [position for position, entry in enumerate(everything, start=1) if entry.kind == "TABLE DATA"]
+    place = places[-1] if places else len(everything)
     return (*everything[:place], *behind, *everything[place:])
 
 

@@ -186,6 +186,7 @@ class _Psql:
             "--no-psqlrc",
             "--no-password",
             "--quiet",
+            "--echo-errors",
             "--set=ON_ERROR_STOP=1",
             f"--dbname={loader.address.argument()}",
             "--file=-",

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from backup.domain.lanes import lane_name
 from backup.domain.manifest import Manifest, Part
-from backup.errors import IntegrityFailed, RestoreFailed
+from backup.errors import IntegrityFailed
 from backup.postgres.dump import DumpOptions
 from backup.stores.directory import DirectoryStore
 from backup.workflow.back_up import BackUpChoice, back_up
@@ -32,7 +32,6 @@ from tests.support.pgproof import (
     make_source,
     now,
     restored,
-    restored_in_place,
     rows,
     run,
 )
@@ -329,15 +328,6 @@ def test_damage_in_any_lane_is_found(pg18: Server, new_database: NewDatabase, st
         with pytest.raises(IntegrityFailed, match="was changed after it was written"):
             verify(backup, store, make_restorer(pg18))
         path.write_bytes(whole)
-
-
-def test_lanes_are_not_restored_in_place(pg18: Server, new_database: NewDatabase, store: DirectoryStore) -> None:
-    name = new_database(pg18)
-    fill(pg18, name, *(f"CREATE TABLE t{n} AS SELECT {n} AS id" for n in range(3)))
-    backup = backed_up(pg18, name, store, dump=lanes(2))
-    with pytest.raises(RestoreFailed, match="2 lanes"):
-        restored_in_place(backup, store, make_restorer(pg18, name))
-    assert rows(pg18, name, "SELECT id FROM t2") == [(2,)]
 
 
 def test_each_part_says_how_long_its_stages_took(

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from backup.errors import IntegrityFailed, RestoreFailed
+from backup.ports import RestoreChoice
 from backup.postgres.restore_job import RestoreOptions
 from backup.stores.directory import DirectoryStore
+from backup.stream.readers import ByteReader, Counted
+from backup.workflow.restore import plan_restore, prove, restore
 from tests.fixtures.postgres import NewDatabase, Server
 from tests.support.compare import difference, facts
 from tests.support.pgproof import (
     ZSTD,
     backed_up,
+    clients_of,
     lanes,
     make_restorer,
     restored,
@@ -18,6 +28,7 @@ from tests.support.pgproof import (
     rows,
     run,
 )
+from tests.support.proofs import LONG, fill, proven_backup, proving_engine
 
 SHOP = """
 CREATE SCHEMA archive;
@@ -119,3 +130,162 @@ def test_lanes_replace_what_is_there_in_one_transaction(any_server: Server, shop
     restored_in_place(backup, store, make_restorer(any_server, shop))
     with any_server.connect(shop) as connection:
         assert difference(before, facts(connection)) == []
+
+
+def test_what_fails_in_the_last_step_in_place_changes_nothing(
+    any_server: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(any_server)
+    run(
+        any_server,
+        name,
+        "CREATE TABLE one AS SELECT generate_series(1, 10) AS id; CREATE TABLE two AS SELECT 1 AS id;"
+        " CREATE FUNCTION good(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';"
+        " CREATE INDEX ON two (good(id));"
+        " CREATE OR REPLACE FUNCTION good(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1 / ($1 - 1)'",
+    )
+    backup = backed_up(any_server, name, store, dump=lanes(2))
+    run(any_server, name, "INSERT INTO one VALUES (11); INSERT INTO two VALUES (2)")
+    with pytest.raises(RestoreFailed, match="psql stopped: division by zero") as told:
+        restored_in_place(backup, store, make_restorer(any_server, name))
+    assert "STATEMENT:  CREATE INDEX two_good_idx" in (told.value.detail or "")
+    assert rows(any_server, name, "SELECT (SELECT count(*) FROM one), (SELECT count(*) FROM two)") == [(11, 2)]
+
+
+def test_rows_that_look_like_the_end_of_a_script_are_rows(
+    any_server: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(any_server)
+    run(
+        any_server,
+        name,
+        r"CREATE TABLE one (t text); CREATE TABLE two (t text);"
+        r" INSERT INTO one VALUES (E'\nCOMMIT;\n\n--\n-- PostgreSQL database dump complete\n--\n\n');"
+        r" INSERT INTO one VALUES (E'\\.'), (E'\n\\.\n');"
+        r" INSERT INTO two VALUES (E'\nBEGIN;\n'), (E'\\! touch x')",
+    )
+    before = {table: rows(any_server, name, f"SELECT t FROM {table} ORDER BY 1") for table in ("one", "two")}
+    backup = backed_up(any_server, name, store, dump=lanes(2))
+    run(any_server, name, "DELETE FROM one; DELETE FROM two")
+    restored_in_place(backup, store, make_restorer(any_server, name))
+    after = {table: rows(any_server, name, f"SELECT t FROM {table} ORDER BY 1") for table in ("one", "two")}
+    assert after == before
+
+
+class CountingStore(DirectoryStore):
+    """A folder that knows how many bytes were read of each object."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.read: dict[str, int] = {}
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[ByteReader]:
+        name = key.rpartition("/")[2]
+
+        def count(size: int) -> None:
+            self.read[name] = self.read.get(name, 0) + size
+
+        with super().open(key) as reader:
+            yield Counted(reader, count)
+
+
+def test_a_table_is_fetched_with_the_lane_that_has_it_and_of_others_their_first_bytes(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(pg18)
+    for table in ("small", "one", "two", "three"):
+        count = 100 if table == "small" else 150_000
+        fill(
+            pg18,
+            name,
+            f"CREATE TABLE {table} AS SELECT i AS id, repeat(md5(i::text), 2) AS t FROM generate_series(1, {count}) i",
+        )
+    backup = backed_up(pg18, name, store, dump=lanes(3))
+    assert {part.name for part in backup.parts} == {"dump.pgc", "dump.1.pgc", "dump.2.pgc"}
+    sizes = {part.volumes[0].name: part.stored_bytes for part in backup.parts}
+    read = {}
+    for table in ("small", "one", "two", "three"):
+        counting = CountingStore(Path(store.url))
+        restored(backup, counting, make_restorer(pg18), f"{name}_{table}", tables=(table,), jobs=2)
+        assert rows(pg18, f"{name}_{table}", f"SELECT count(*) > 0 FROM {table}") == [(True,)]
+        read[table] = {each for each in sizes if counting.read.get(each, 0) >= sizes[each]}
+        assert sum(counting.read.values()) < sum(sizes[each] for each in read[table]) + (8 << 20)
+    assert all(len(lanes_read) <= 2 for lanes_read in read.values())
+    assert any("dump.1.pgc.000" in lanes_read for lanes_read in read.values())
+    assert "dump.1.pgc.000" not in read["small"]
+    assert "dump.2.pgc.000" not in read["small"]
+
+
+def test_a_plan_says_the_lanes(pg18: Server, new_database: NewDatabase, store: DirectoryStore) -> None:
+    name = new_database(pg18)
+    fill(pg18, name, *(f"CREATE TABLE t{number} AS SELECT 1 AS id" for number in range(4)))
+    backup = backed_up(pg18, name, store, dump=lanes(4))
+    choice = RestoreChoice(into=f"{name}_again", jobs=2)
+    plan = plan_restore(backup, store, make_restorer(pg18), choice)
+    assert "streamed from the store in 4 of 4 lanes, 2 at a time" in plan.steps[1]
+    assert "2 connections" in plan.steps[2]
+    only = plan_restore(backup, store, make_restorer(pg18), RestoreChoice(into=f"{name}_again", tables=("t3",)))
+    assert " of 4 lanes, " in only.steps[1]
+    assert "in 4 of 4" not in only.steps[1]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_proof_in_lanes_is_borne_out_and_partly_on_the_way(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore, jobs: int
+) -> None:
+    name = new_database(pg18)
+    run(pg18, name, SHOP)
+    for table in ("wide", "long"):
+        fill(
+            pg18,
+            name,
+            f"CREATE TABLE {table} AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 60000) AS i",
+            f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
+            f"CREATE INDEX ON {table} (note)",
+        )
+    backup = proven_backup(pg18, name, store, proving_engine(pg18, lanes(3)))
+    restorer = make_restorer(pg18, options=EAGER)
+    report = restore(backup, store, restorer, RestoreChoice(into=f"{name}_again", jobs=jobs, look="full"))
+    assert {fact.name for fact in report.early} <= {"public.wide", "public.long"}
+    found = prove(backup, store, restorer, report, within=LONG)
+    assert found is not None
+    assert found.proves, found.text
+
+
+def test_newer_programs_load_lanes_into_an_older_server(
+    pg18: Server, system_server: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(system_server)
+    run(system_server, name, SHOP)
+    clients = clients_of(pg18)
+    backup = backed_up(system_server, name, store, clients=clients, dump=lanes(3))
+    restored(backup, store, make_restorer(system_server, clients=clients, options=EAGER), f"{name}_again", jobs=3)
+    assert compared(system_server, name, f"{name}_again") == []
+
+
+@pytest.mark.parametrize("head_limit", [100, 64 << 20])
+def test_a_table_of_contents_that_cannot_be_kept_is_read_from_the_stream(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore, head_limit: int
+) -> None:
+    name = new_database(pg18)
+    run(pg18, name, SHOP)
+    backup = backed_up(pg18, name, store, dump=lanes(3))
+    options = RestoreOptions(large=-1, head_limit=head_limit)
+    restored(backup, store, make_restorer(pg18, options=options), f"{name}_again", jobs=2)
+    assert compared(pg18, name, f"{name}_again") == []
+
+
+def test_rows_of_a_table_that_the_first_lane_does_not_know_are_refused(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    one, other = new_database(pg18), new_database(pg18)
+    for name in (one, other):
+        fill(pg18, name, *(f"CREATE TABLE t{number} AS SELECT 1 AS id" for number in range(3)))
+    mine, foreign = (backed_up(pg18, name, store, dump=lanes(2), target=name) for name in (one, other))
+    mixed = replace(mine, parts=(mine.parts[0], foreign.parts[1]))
+    folder = Path(store.url)
+    name_of_volume = foreign.parts[1].volumes[0].name
+    (folder / one / mine.id / name_of_volume).write_bytes((folder / other / foreign.id / name_of_volume).read_bytes())
+    with pytest.raises(IntegrityFailed, match="lane 1 of the dump has rows of a table that is not in it"):
+        restored(mixed, store, make_restorer(pg18), f"{one}_again")
