@@ -6,9 +6,12 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backup.demo.s3_server import S3Server
@@ -296,3 +299,31 @@ def test_lanes_with_a_rate_share_it(run: Command) -> None:
     assert all(part["seconds"]["rate"] > 0.5 for part in dumps)
     assert "slowest stage" in made.stderr
     assert "PGPROOF_RATE" in made.stderr
+
+
+def test_four_lanes_to_a_bucket_stay_within_192_mib_with_all_their_programs(
+    run: Command, wide: Shop, s3_server: S3Server, bucket: str
+) -> None:
+    """Slow for its 200 MB: with less, no buffer is ever full. Pages that processes share count for each of them."""
+    environ = {**s3_environ(s3_server, bucket), "PGPROOF_DUMP_JOBS": "4", "PGPROOF_COMPRESSION": "zstd"}
+    with wide.server.connect(wide.database) as connection:
+        for number in range(4):
+            connection.execute(
+                f"CREATE TABLE large_{number} AS SELECT a.* FROM orders_{number} a, generate_series(1, 4)".encode()
+            )
+        try:
+            peak = 0
+            with run.start("backup", "--json", **environ) as running:
+                while running.is_running():
+                    with suppress(psutil.Error):
+                        whole = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+                        peak = max(peak, sum(each.memory_info().rss for each in whole))
+                    time.sleep(0.02)
+                ended = running.finish()
+        finally:
+            for number in range(4):
+                connection.execute(f"DROP TABLE large_{number}".encode())
+    assert ended.code == 0, ended
+    assert len(parts(ended.result)) == 4
+    assert sum(part["raw_bytes"] for part in ended.result["parts"]) > 200 * _MIB
+    assert 40 * _MIB < peak < 192 * _MIB
