@@ -28,6 +28,7 @@ DECRYPT = "4. Decrypt it"
 ROLES = "5. Bring back the roles"
 OLD_NAME = "Under its old name"
 NEW_NAME = "Under a new name"
+LANES = "A dump in lanes"
 LOOK = "7. Before you let anybody in"
 ROWS = "A backup of rows"
 AFTER_FETCHING = (CHECK, ROLES, OLD_NAME, NEW_NAME, LOOK)
@@ -95,7 +96,7 @@ def assert_is_restored(source: Server, name: str, destination: Server) -> None:
 
 
 def test_every_shell_line_of_the_page_is_run_by_a_test() -> None:
-    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, DECRYPT, *AFTER_FETCHING, ROWS}
+    assert set(blocks(PAGE)) == {VALUES, FROM_DIRECTORY, FROM_BUCKET, DECRYPT, *AFTER_FETCHING, LANES, ROWS}
 
 
 def test_the_lines_restore_a_backup_from_a_directory(
@@ -146,6 +147,33 @@ def test_the_lines_restore_an_encrypted_backup_with_the_stock_age(
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "store").rglob("dump.pgc.zst.age.*"))) > 2
     assert_is_restored(pg18, source, empty_server)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_lines_restore_a_dump_in_lanes(
+    pg18: Server, source: str, empty_server: Server, tmp_path: Path, *, encrypted: bool
+) -> None:
+    require("zstd")
+    values: dict[str, str] = {}
+    environ = {"PGPROOF_DUMP_JOBS": "3"}
+    if encrypted:
+        require("age")
+        identity = Identity.new()
+        key = tmp_path / "identity.txt"
+        key.write_text(f"{identity.secret}\n")
+        environ["PGPROOF_ENCRYPT_TO"], values["IDENTITY"] = identity.public, str(key)
+    with pg18.connect(source) as connection:
+        for name in ("Day.2", "night"):
+            connection.execute(
+                f'CREATE TABLE "{name}" AS SELECT md5(i::text) FROM generate_series(1, 99999) i'.encode()
+            )
+    values |= back_up(pg18, source, str(tmp_path / "store"), tmp_path, **environ)
+    sections = (FROM_DIRECTORY, CHECK, *([DECRYPT] if encrypted else []), ROLES, LANES, LOOK)
+    done = run_lines(tmp_path, empty_server, *sections, values=values)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "backup").glob("dump.?.pgc.zst.000"))) == 2
+    with pg18.connect(source) as wanted, empty_server.connect(NEW) as found:
+        assert difference(facts(wanted), facts(found), ignore=("database",)) == []
 
 
 def rows_of(server: Server, database: str) -> dict[str, object]:
