@@ -14,9 +14,15 @@ from backup.domain.toc import Entry
 
 
 class Arrivals:
-    """Tables by the numbers of their entries; to be used by any thread."""
+    """Tables by the numbers of their entries; to be used by any thread.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    Args:
+        entries: of the dump.
+        notable: bytes of rows above which a table is of interest to anybody: there may be very many others.
+    """
+
+    def __init__(self, entries: Iterable[Entry], *, notable: int) -> None:
+        self._notable = notable
         everything = {entry.number: entry for entry in entries}
         tables = set(rows_of(everything.values()).values())
         self._names = {number: f"{everything[number].schema}.{everything[number].name}" for number in tables}
@@ -33,22 +39,22 @@ class Arrivals:
 
     def add(self, table: int, size: int) -> None:
         """A table is loaded, of about so many bytes."""
-        with self._lock:
-            self._bytes[table] = self._bytes.get(table, 0) + size
+        if size > self._notable:
+            with self._lock:
+                self._bytes[table] = self._bytes.get(table, 0) + size
 
     def end(self) -> None:
         """All are."""
         self._complete = True
 
-    def size_of(self, table: int) -> int | None:
-        """About how many bytes of a table were loaded; None where it is not yet."""
-        return self._bytes.get(table, 0 if self._complete else None)
-
-    def loaded(self) -> Mapping[str, int]:
-        """The tables that are loaded, by `schema.table`."""
+    def notable(self) -> Mapping[int, int]:
+        """The tables of interest that are loaded, with their bytes."""
         with self._lock:
-            numbers = self._names if self._complete else self._bytes
-            return {self._names[number]: number for number in numbers if number in self._names}
+            return dict(self._bytes)
+
+    def name_of(self, table: int) -> str:
+        """Its `schema.table`."""
+        return self._names.get(table, "")
 
     def claim(self, table: int) -> bool:
         """Have it alone, until `release`; False where somebody reads it."""

@@ -41,7 +41,7 @@ class EarlyLook:
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
         self._quoted: dict[str, Table] = {}
-        self._seen: set[str] = set()
+        self._seen: set[int] = set()
         self.facts: dict[Fact, Value] = {}
 
     @contextmanager
@@ -82,22 +82,21 @@ class EarlyLook:
 
     def _look(self, connection: Connection) -> bool:
         """Read what can be read and was not yet, the largest first; tells whether something has to wait."""
-        loaded = self._arrivals.loaded()
-        sizes = {name: self._arrivals.size_of(number) or 0 for name, number in loaded.items() if name not in self._seen}
-        large = sorted((name for name in sizes if sizes[name] > SMALL), key=lambda name: -sizes[name])
+        loaded = self._arrivals.notable()
+        large = [table for table in loaded if loaded[table] > SMALL and table not in self._seen]
         if large and not self._quoted:
             with connection.transaction():
                 tables = FactReader(connection, self._mode, seconds=_LONG).tables()
             self._quoted = {unquoted(table.name): table for table in tables}
         left = False
-        for name in large:
+        for table in sorted(large, key=lambda each: -loaded[each]):
             if self._ended.is_set():
                 break
-            with self._arrivals.reading(loaded[name]) as free:
+            with self._arrivals.reading(table) as free:
                 left = left or not free
                 if free:
-                    self._seen.add(name)
-                    self._read(connection, self._quoted.get(name))
+                    self._seen.add(table)
+                    self._read(connection, self._quoted.get(self._arrivals.name_of(table)))
         return left
 
     def _read(self, connection: Connection, table: Table | None) -> None:

@@ -20,9 +20,11 @@ class IndexQueue:
     """
 
     def __init__(self, units: Sequence[IndexUnit], arrivals: Arrivals, *, large: int) -> None:
-        self._units = list(units)
         self._arrivals = arrivals
         self._large = large
+        self._units: dict[int, list[IndexUnit]] = {}
+        for unit in units:
+            self._units.setdefault(unit.table, []).append(unit)
         self._sharing: Counter[int] = Counter()
         self._alone: set[int] = set()
 
@@ -31,12 +33,20 @@ class IndexQueue:
 
     def next(self) -> IndexUnit | None:
         """Take out one that can be made now, until `done` with it; None where all have to wait for something."""
-        sized = [(size, unit) for unit in self._units if (size := self._arrivals.size_of(unit.table)) is not None]
-        for size, unit in sorted(sized, key=lambda each: -each[0]):
-            if size > self._large and self._take(unit):
-                self._units.remove(unit)
-                return unit
+        loaded = self._arrivals.notable()
+        for table in sorted(loaded, key=lambda each: -loaded[each]):
+            if loaded[table] <= self._large:
+                break
+            for unit in self._units.get(table, ()):
+                if self._take(unit):
+                    self._drop(unit)
+                    return unit
         return None
+
+    def _drop(self, unit: IndexUnit) -> None:
+        self._units[unit.table].remove(unit)
+        if not self._units[unit.table]:
+            del self._units[unit.table]
 
     def done(self, unit: IndexUnit) -> None:
         """It is made."""
@@ -48,9 +58,9 @@ class IndexQueue:
 
     def take_small(self) -> list[int]:
         """Take out the entries of all that are left of small tables, when everything is loaded."""
-        small = [unit for unit in self._units if (self._arrivals.size_of(unit.table) or 0) <= self._large]
-        self._units = [unit for unit in self._units if unit not in small]
-        return [number for unit in small for number in unit.numbers]
+        loaded = self._arrivals.notable()
+        small = [table for table in self._units if loaded.get(table, 0) <= self._large]
+        return [number for table in small for unit in self._units.pop(table) for number in unit.numbers]
 
     def _take(self, unit: IndexUnit) -> bool:
         """Plain indexes of one table can be made at a time; what wants it alone waits for them, and for readers."""

@@ -20,6 +20,7 @@ from backup.postgres.arrivals import Arrivals
 from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.early import EarlyLook
+from backup.postgres.facts import SMALL
 from backup.postgres.filling import Course, fill
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, created_by, creation, new_database, passing_name
@@ -63,7 +64,7 @@ class PostgresRestorer:
         begun = time.monotonic()
         with self._prepare(backup, open_part, choice) as job:
             course = Course(seconds={"checks": time.monotonic() - begun})
-            arrivals = Arrivals(job.wanted)
+            arrivals = Arrivals(job.wanted, notable=min(job.large, SMALL))
             look = EarlyLook(arrivals, choice.look or "rows")
             late_notes = list(
                 self._replace_objects(job, course) if choice.in_place else self._fill_new(job, course, arrivals, look)

@@ -61,6 +61,7 @@ class ScratchServer:
         initdb_options: for example `--wal-segsize=64`.
         start_seconds: how long it may take to be ready.
         base: the folder to live in; by default the machine's folder for temporary files.
+        hasty: end it without a checkpoint: nothing of it is read again.
 
     Raises:
         ConfigurationError: a program is missing or does not run, or there is nobody or nowhere to run it.
@@ -77,6 +78,7 @@ class ScratchServer:
         initdb_options: Sequence[str] = (),
         start_seconds: float = 60.0,
         base: Path | None = None,
+        hasty: bool = False,
     ) -> None:
         self.bin_dir = bin_dir
         self.password = secrets.token_urlsafe(24)
@@ -87,6 +89,8 @@ class ScratchServer:
         self._initdb_options = tuple(initdb_options)
         self._start_seconds = start_seconds
         self._base = base
+        # fast shutdown, then immediate (postmaster's documentation, "Notes")
+        self._stop_signals = (signal.SIGQUIT,) if hasty else (signal.SIGINT, signal.SIGQUIT)
         self._stack = ExitStack()
         self._place: Place | None = None
         self._child: Child | None = None
@@ -170,8 +174,7 @@ class ScratchServer:
                         env=environment(place.folder),
                         user=place.account,
                         cwd=place.folder,
-                        # fast shutdown, then immediate (postmaster's documentation, "Notes")
-                        stop_signals=(signal.SIGINT, signal.SIGQUIT),
+                        stop_signals=self._stop_signals,
                     )
                 )
                 if self._is_ready(child, place):

@@ -48,6 +48,7 @@ _SETTINGS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
+    "wal_init_zero": "off",
     "max_wal_senders": "0",
     "max_wal_size": "1GB",
     "checkpoint_timeout": "1h",
@@ -175,7 +176,7 @@ def throwaway_server(
     """
     program = _fitting_server(clients, backup)
     _refuse_lack_of_room(backup, share, folder or Path(tempfile.gettempdir()))
-    with ScratchServer(program.folder, settings=_SETTINGS, base=folder) as server:
+    with ScratchServer(program.folder, settings=_SETTINGS, base=folder, hasty=True) as server:
         restorer = PostgresRestorer(
             address=Address.parse(server.socket_address()),
             clients=clients,

@@ -308,7 +308,10 @@ class RestoreSettings(Section):
     """How a backup is restored."""
 
     jobs: Annotated[int, Env("PGPROOF_RESTORE_JOBS", (), "number of cores, at most 4")] = Field(
-        default_factory=available_cores, ge=1, le=128, description="Connections that load the lanes of a backup, and build indexes and constraints."
+        default_factory=available_cores,
+        ge=1,
+        le=128,
+        description="Connections that load the lanes of a backup, and build indexes and constraints.",
     )
     synchronous_commit: Annotated[Literal["off", "on"], Word, Env("PGPROOF_RESTORE_SYNCHRONOUS_COMMIT")] = Field(
         default="off", description="Whether each commit of the restore waits for the server's disk."

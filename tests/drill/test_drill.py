@@ -37,8 +37,8 @@ def test_a_drill_proves_a_backup_and_keeps_all_that_it_found(drilling: Drilling)
     assert (result["mode"], result["tables"], result["rows"], result["sample"]) == ("full", TABLES, ROWS, 1)
     assert (result["differences"], result["difference_count"], result["unproven"], result["error"]) == ([], 0, [], None)
     assert result["server_version"].startswith("18.")
-    assert set(result["seconds"]) == {"server", "checks", "load", "indexes", "finish", "proof"}
-    restoring = sum(result["seconds"][phase] for phase in ("checks", "load", "indexes", "finish"))
+    assert set(result["seconds"]) == {"server", "checks", "schema", "load", "indexes", "finish", "proof"}
+    restoring = sum(result["seconds"][phase] for phase in ("checks", "schema", "load", "indexes", "finish"))
     assert result["restore_seconds"] == pytest.approx(restoring, abs=0.01)
     manifest = json.loads((drilling.store / TARGET / result["backup"] / "manifest.json").read_text())
     stored = sum(volume["bytes"] for part in manifest["parts"] for volume in part["volumes"])

@@ -77,7 +77,7 @@ def test_a_thread_that_hangs_is_not_waited_for_for_long() -> None:
 def queue(*units: IndexUnit) -> tuple[IndexQueue, Arrivals]:
     entries = [Entry(number=number, kind="TABLE", name=f"t{number}") for number in (1, 2)]
     entries += [Entry(number=10 + number, kind="TABLE DATA", depends=(number,)) for number in (1, 2)]
-    arrivals = Arrivals(entries)
+    arrivals = Arrivals(entries, notable=5)
     return IndexQueue(units, arrivals, large=10), arrivals
 
 
