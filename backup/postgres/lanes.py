@@ -24,6 +24,10 @@ from backup.stream.child import Child
 _LOCK_PATIENCE = "2s"
 """The size of a table waits for whoever has it for himself alone. A guess: pg_dump will have to wait for him anyway."""
 
+_MAY_COUNT = """
+SELECT bool_and(pg_catalog.has_table_privilege('pg_catalog.' || name, 'SELECT'))
+FROM pg_catalog.unnest(ARRAY['pg_roles', 'pg_database', 'pg_stat_activity']) AS name"""
+
 _LARGE_OBJECTS = "SELECT pg_catalog.pg_table_size('pg_catalog.pg_largeobject')"
 
 
@@ -57,8 +61,11 @@ def spread(snapshot: HeldSnapshot, jobs: int, exclusions: Sequence[Exclusion], *
     return balance(tables, jobs=jobs, rest=rest, large=large)
 
 
-def free_sessions(connection: Connection) -> int:
-    """How many more sessions we may open beside this one."""
+def free_sessions(connection: Connection) -> int | None:
+    """How many more sessions we may open beside this one; None where we may not know."""
+    (permitted,) = one_row(connection, _MAY_COUNT)
+    if not permitted:
+        return None
     (free,) = one_row(connection, read_query("room"))
     return max(int(free), 0)
 
@@ -83,6 +90,8 @@ def fitting(snapshot: HeldSnapshot, wanted: int | None, cores: int) -> int:
     if jobs == 1 or (wanted is None and is_between(snapshot.connection)):
         return 1
     free = free_sessions(snapshot.connection)
+    if free is None:
+        return jobs
     allowed = max(free - sessions_of(0), 1)
     if allowed < jobs:
         log.warning("fewer lanes than wanted", jobs=allowed, wanted=jobs, reason=f"{free} more sessions are possible")
@@ -144,8 +153,11 @@ class Gate:
         with self._changed:
             self._failure = self._failure or _given_up()
             self._changed.notify_all()
-            for child in self._children:
-                child.terminate()
+            children = tuple(self._children)
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.give_up()
 
     def _look(self) -> None:
         try:

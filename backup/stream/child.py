@@ -155,6 +155,13 @@ class Child:
         """Ask it to end, without waiting; from any thread."""
         self._process.terminate()
 
+    def give_up(self) -> None:
+        """After `terminate`: wait for its end, and kill it where that does not come; while another thread reads it."""
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
     def stop(self) -> None:
         """End it and all that it started, if they run, and let go of the pipes. May be called more than once."""
         try:

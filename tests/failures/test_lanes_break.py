@@ -242,6 +242,22 @@ def test_a_lane_that_cannot_be_made_is_stood_in_for_as_a_dump_is(
     assert run("verify", ended.result["id"]).code == 0
 
 
+def test_a_lane_that_does_not_hear_is_killed(run: Command, folder: DirectoryPlace, wide: Shop, tmp_path: Path) -> None:
+    """Slow: it is given ten seconds."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "pg_restore").symlink_to(wide.server.bin_dir / "pg_restore")
+    script = programs / "pg_dump"
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    cases = f'case "$*" in *--data-only*) {deaf} ;; *--snapshot*) sleep 1; exit 1 ;; esac'
+    script.write_text(f'#!/bin/sh\n{cases}\nexec "{wide.server.bin_dir}/pg_dump" "$@"\n')
+    script.chmod(0o755)
+    ended = run("backup", "--json", PGPROOF_PG_BIN=str(programs), PGPROOF_GLOBALS="off")
+    check_failure(ended, DumpFailed, says="pg_dump failed with exit status 1", hint="", retryable=True)
+    assert ended.seconds < 45
+    assert folder.left() == []
+
+
 def test_a_store_that_goes_away_under_lanes_is_6_and_no_backup_is_listed(
     run: Command, s3_server: S3Server, bucket: str, wide: Shop
 ) -> None:

@@ -301,6 +301,19 @@ def test_a_role_without_room_for_lanes_is_warned_of(pg18: Server, new_database: 
     assert found.verdict == "ok"
 
 
+def test_where_sessions_cannot_be_counted_they_are_taken_as_they_come(
+    system_server: Server, new_database: NewDatabase, new_role: NewRole, store: DirectoryStore
+) -> None:
+    name, role = new_database(system_server), new_role(system_server)
+    fill(system_server, name, *(f"CREATE TABLE t{n} AS SELECT 1 AS id" for n in range(3)))
+    run(system_server, name, "REVOKE SELECT ON pg_catalog.pg_stat_activity FROM PUBLIC")
+    run(system_server, name, "GRANT SELECT ON t0, t1, t2 TO PUBLIC")
+    source = make_source(system_server, name, role=role, jobs=3)
+    (found,) = (each for each in source.checks() if each.name == "sessions")
+    assert (found.verdict, "not told" in found.message) == ("ok", True)
+    assert len(backed_up(system_server, name, store, role=role, dump=lanes(3)).parts) == 3
+
+
 def test_a_table_comes_back_out_of_the_lane_that_has_it(
     pg18: Server, new_database: NewDatabase, store: DirectoryStore
 ) -> None:
