@@ -89,8 +89,11 @@ class Archive:
         return parse(self._ask("--list", "--verbose"))
 
     def script(self, *arguments: str) -> str:
-        """What pg_restore writes of the table of contents. Raises what `entries` does."""
-        return self._ask(*arguments, "--file=-")
+        """What pg_restore writes of the table of contents. Raises what `entries` does.
+
+        It is in the database's encoding: bytes that are not UTF-8 are kept by `surrogateescape`.
+        """
+        return self._said(*arguments, "--file=-").decode(errors="surrogateescape")
 
     def use_list(self, numbers: Iterable[int]) -> str:
         """pg_restore's option for these entries in this order."""
@@ -102,6 +105,9 @@ class Archive:
 
     def _ask(self, *arguments: str, excused: str | None = None) -> str:
         """What pg_restore prints of the table of contents; with `excused` among its complaints, so far as it came."""
+        return self._said(*arguments, excused=excused).decode(errors="replace")
+
+    def _said(self, *arguments: str, excused: str | None = None) -> bytes:
         argv = [self.client.program("pg_restore"), *arguments, *([str(self.head)] if self.head else [])]
         answer: list[bytes] = []
         with Child(argv, env=self.environ, stdin=self.head is None, stdout=True) as child:
@@ -118,7 +124,7 @@ class Archive:
                 raise
             if child.wait() and not (excused and excused in child.stderr_tail):
                 raise IntegrityFailed("the archive's table of contents cannot be read", detail=child.stderr_tail)
-        return b"".join(answer).decode(errors="replace")
+        return b"".join(answer)
 
 
 def _collect(child: Child, answer: list[bytes]) -> None:

@@ -149,7 +149,7 @@ class _Judge:
         excused = tolerant and not self._harmful and ignored and int(ignored[1]) <= self._harmless - self._workers
         if status == 0 or (status == 1 and excused):
             return
-        raise _failure(said, status)
+        raise failure(said, status)
 
 
 def _workers(arguments: Sequence[str]) -> int:
@@ -158,7 +158,7 @@ def _workers(arguments: Sequence[str]) -> int:
     return jobs if jobs > 1 else 0
 
 
-def _failure(said: str, status: int) -> PgproofError:
+def failure(said: str, status: int) -> PgproofError:
     """The first real complaint of pg_restore, with the statement it was about."""
     lines = [line for line in said.splitlines() if line.strip() and not _SETTLED.match(line)]
     start = next(

@@ -18,7 +18,7 @@ from backup.domain.sql import comment_starts
 from backup.domain.toc import Entry, droppable, within
 from backup.errors import RestoreFailed
 from backup.postgres.archive import Archive, Feeding, feed
-from backup.postgres.load import Loader, advice
+from backup.postgres.load import Loader, advice, failure
 from backup.postgres.restore_job import Job
 from backup.stream.child import Child
 from backup.stream.readers import READ_SIZE, ByteReader, drain
@@ -66,7 +66,7 @@ def _drops(job: Job, loader: Loader) -> bytes:
     script = job.archive.script(*arguments, job.archive.use_list(entry.number for entry in entries))
     makes = re.compile(r"--\n-- TOC entry \d+ \(")
     start = next((place for place in comment_starts(script) if makes.match(script, place)), len(script))
-    return _without_restriction(script[:start]).encode()
+    return _without_restriction(script[:start]).encode(errors="surrogateescape")
 
 
 def _without_restriction(script: str) -> str:
@@ -114,10 +114,10 @@ class _Script:
                 raise
             if carrier.is_deaf:
                 raise self._psql.failure()
-            if child.wait():
-                if dump is not None:
+            if status := child.wait():
+                if dump is not None and status > 0:
                     drain(dump)  # where it is damaged, that is what is told
-                raise RestoreFailed("pg_restore could not read the dump", detail=child.stderr_tail or None)
+                raise failure(child.stderr_tail, status)
             if not carrier.is_whole:
                 raise RestoreFailed(f"pg_restore {loader.client.version} wrote a script of an unknown form")
 

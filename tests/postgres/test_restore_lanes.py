@@ -152,6 +152,20 @@ def test_what_fails_in_the_last_step_in_place_changes_nothing(
     assert rows(any_server, name, "SELECT (SELECT count(*) FROM one), (SELECT count(*) FROM two)") == [(11, 2)]
 
 
+def test_lanes_in_place_know_names_in_the_encoding_of_the_database(
+    any_server: Server, new_database: NewDatabase, store: DirectoryStore
+) -> None:
+    name = new_database(any_server, options="TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    run(any_server, name, 'CREATE TABLE "größe" (id int PRIMARY KEY); CREATE TABLE two AS SELECT 1 AS "ä"')
+    run(any_server, name, """INSERT INTO "größe" VALUES (1), (2); CREATE INDEX "ü" ON two ("ä")""")
+    backup = backed_up(any_server, name, store, dump=lanes(2))
+    assert len(backup.lanes) == 1
+    run(any_server, name, 'DELETE FROM "größe"; DROP INDEX "ü"')
+    restored_in_place(backup, store, make_restorer(any_server, name))
+    assert rows(any_server, name, 'SELECT count(*) FROM "größe"') == [(2,)]
+    assert rows(any_server, name, "SELECT count(*) FROM pg_indexes WHERE indexname = 'ü'") == [(1,)]
+
+
 def test_rows_that_look_like_the_end_of_a_script_are_rows(
     any_server: Server, new_database: NewDatabase, store: DirectoryStore
 ) -> None:
@@ -273,6 +287,13 @@ def test_a_table_of_contents_that_cannot_be_kept_is_read_from_the_stream(
     backup = backed_up(pg18, name, store, dump=lanes(3))
     options = RestoreOptions(large=-1, head_limit=head_limit)
     restored(backup, store, make_restorer(pg18, options=options), f"{name}_again", jobs=2)
+    assert compared(pg18, name, f"{name}_again") == []
+    run(
+        pg18,
+        name,
+        "DROP EVENT TRIGGER noting; DROP TRIGGER touched ON orders; DELETE FROM seen; DROP INDEX orders_note",
+    )
+    restored_in_place(backup, store, make_restorer(pg18, name, options=options))
     assert compared(pg18, name, f"{name}_again") == []
 
 
