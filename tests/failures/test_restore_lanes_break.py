@@ -6,14 +6,17 @@ import os
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backup.demo.s3_server import S3Server
 from backup.errors import IntegrityFailed, RestoreFailed, StoreUnreachable
-from tests.failures.conftest import BucketPlace, Shop, check_failure, database_environ
+from tests.failures.conftest import BucketPlace, Shop, check_failure, database_environ, s3_environ
 from tests.failures.holding import holding, through
 from tests.fixtures.postgres import Server
 from tests.support.command import Command, wait_until
@@ -173,3 +176,41 @@ def test_a_store_that_goes_away_in_mid_restore_ends_every_lane(
             ended = running.finish()
     check_failure(ended, StoreUnreachable, says="does not answer", hint="", retryable=True)
     _nothing_is_left(run, keyed)
+
+
+def test_a_restore_of_four_lanes_from_a_bucket_stays_within_192_mib_with_all_its_programs(
+    run: Command, keyed: Shop, s3_server: S3Server, bucket: str
+) -> None:
+    """Slow for its 200 MB: with less, no buffer is ever full. Pages that processes share count for each of them."""
+    environ = {
+        **s3_environ(s3_server, bucket),
+        "PGPROOF_DUMP_JOBS": "4",
+        "PGPROOF_RESTORE_JOBS": "4",
+        "PGPROOF_COMPRESSION": "zstd",
+        "PGPROOF_PROOF": "off",
+    }
+    with keyed.server.connect(keyed.database) as connection:
+        for number in range(4):
+            connection.execute(
+                f"CREATE TABLE large_{number} AS SELECT a.* FROM orders_1 a, generate_series(1, 4)".encode()
+            )
+        try:
+            made = run("backup", "--json", **environ)
+        finally:
+            for number in range(4):
+                connection.execute(f"DROP TABLE large_{number}".encode())
+    assert made.code == 0, made
+    assert sum(part["raw_bytes"] for part in made.result["parts"]) > 200 * _MIB
+    into, peak = f"{keyed.database}_again", 0
+    with run.start("restore", "latest", "--into", into, "--json", **environ) as running:
+        while running.is_running():
+            with suppress(psutil.Error):
+                programs = running.processes("pg_restore")
+                whole = [psutil.Process(running.pid), *programs]
+                peak = max(peak, sum(each.memory_info().rss for each in whole))
+            time.sleep(0.02)
+        ended = running.finish()
+    assert ended.code == 0, ended
+    with keyed.server.connect() as connection:
+        connection.execute(f"DROP DATABASE {into} WITH (FORCE)".encode())
+    assert 40 * _MIB < peak < 192 * _MIB
