@@ -83,9 +83,9 @@ def tables_of(backup: Manifest, store: DirectoryStore, server: Server, folder: P
     return found
 
 
-def compared(server: Server, one: str, other: str) -> list[str]:
+def compared(server: Server, one: str, other: str, *ignore: str) -> list[str]:
     with server.connect(one) as left, server.connect(other) as right:
-        return difference(facts(left), facts(right), ignore=("database",))
+        return difference(facts(left), facts(right), ignore=("database", *ignore))
 
 
 def make_strange(server: Server, database: str, schemas: tuple[str, ...] = ("public", 'A "b".c*')) -> None:
@@ -151,7 +151,10 @@ def test_partitions_of_every_kind_are_spread_as_tables_are(
     assert "public sales" not in set().union(*found)
     assert {"public sales_1", "public sales_2_1", "public sales_2_2", "public child"} <= set().union(*found)
     restored(backup, store, make_restorer(any_server), f"{name}_again", jobs=2)
-    assert compared(any_server, name, f"{name}_again") == []
+    paints = "SELECT c::text, n FROM paints ORDER BY n"
+    assert rows(any_server, f"{name}_again", paints) == rows(any_server, name, paints)
+    # The hash of an enum is of its oid: in which partition a row is then, is another matter in every database.
+    assert compared(any_server, name, f"{name}_again", 'rows "public"."paints_') == []
 
 
 def test_what_is_left_out_does_not_come_back_by_a_lane(
