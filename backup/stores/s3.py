@@ -38,6 +38,11 @@ PARALLEL = 3
 """Parts under way at a time: as fast as eight on a near server, at half the memory (tried)."""
 
 
+_BESIDE = 16
+"""Connections kept beside those of parts: several puts at a time begin, end and ask too. None is made before it is
+needed."""
+
+
 class _Described(Protocol):
     """What the SDK says of an object, in a list or alone."""
 
@@ -83,7 +88,7 @@ class S3Store:
         self._patience = patience
         keys = keys or find_keys(KeySource(ca_file=address.ca_file), os.environ, region=address.region)
         self._lock = lock
-        self._client = _connect(address, keys, connections=parallel + 2, patience=patience)
+        self._client = _connect(address, keys, connections=parallel + _BESIDE, patience=patience)
         self._versions = Versions(self._client, address)
 
     @property

@@ -98,6 +98,8 @@ def test_lanes_make_one_backup_that_is_proven(run: Command, place: Place, wide: 
     assert (restored.code, restored.result["proven"]) == (0, True), restored
     with wide.server.connect() as connection:
         connection.execute(f"DROP DATABASE {into} WITH (FORCE)".encode())
+    drilled = run("drill", "latest", "--json", **place.environ)
+    assert (drilled.code, drilled.result["verdict"]) == (0, "proven"), drilled
     shown = run("show", "latest", **place.environ).stdout
     assert "dump.2.pgc" in shown
     assert "seconds of" in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,9 +16,17 @@ from backup.errors import ConfigurationError
 from backup.postgres.address import Address
 from backup.postgres.checks import check_source
 from backup.postgres.clients import find_clients
+from backup.postgres.lanes import fitting
 from backup.postgres.scratch import EMBEDDED, packaged_bin_dir
+from backup.postgres.snapshot import hold_snapshot
+from backup.postgres.source import PostgresSource
+from backup.stores.directory import DirectoryStore
+from backup.workflow.back_up import BackUpChoice, back_up
+from backup.workflow.copies import Copies
+from backup.workflow.verify import verify
 from tests.fixtures.pgbouncer import NewPooler, PoolMode
-from tests.fixtures.postgres import NewRole, Server
+from tests.fixtures.postgres import NewDatabase, NewRole, Server
+from tests.support.pgproof import PLAIN, lanes, make_engine, make_restorer, now, run
 
 CLIENTS = find_clients([packaged_bin_dir(EMBEDDED)], {})
 
@@ -123,3 +132,26 @@ def test_a_poolers_port_with_no_pooler_behind_it(port: int, verdict: str, pg18: 
         found, rest = line(f"{address} user={pg18.superuser}")
     assert found.verdict == verdict
     assert rest
+
+
+def test_lanes_go_through_a_pooler_that_keeps_sessions_if_somebody_asks_for_them(
+    pg18: Server, new_database: NewDatabase, new_pooler: NewPooler, tmp_path: Path
+) -> None:
+    name = new_database(pg18)
+    run(pg18, name, "CREATE TABLE a AS SELECT 1 AS id; CREATE TABLE b AS SELECT 2 AS id; CREATE TABLE c AS SELECT 3")
+    pooler = new_pooler(pg18, mode="session")
+    source = PostgresSource(address=Address.parse(pooler.url(name)), clients=CLIENTS)
+    store = DirectoryStore(tmp_path / "store")
+    choice = BackUpChoice(target="it", encoding=PLAIN)
+    backup = back_up(source, make_engine(CLIENTS, lanes(3)), Copies(store), choice, clock=now)
+    assert len(backup.parts) == 3
+    verify(backup, store, make_restorer(pg18))
+
+
+def test_by_itself_a_large_database_has_one_lane_behind_a_pooler(pg18: Server, new_pooler: NewPooler) -> None:
+    pooler = new_pooler(pg18, mode="session")
+    for address, jobs in ((pg18.url(), 2), (pooler.url(), 1)):
+        with hold_snapshot(Address.parse(address), "it", connect_timeout=5) as snapshot:
+            large = replace(snapshot, database=replace(snapshot.database, bytes=1 << 30))
+            assert fitting(large, None, 4) == jobs
+            assert fitting(large, 3, 1) == 3
