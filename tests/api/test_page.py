@@ -173,6 +173,16 @@ def test_the_door_takes_no_form_of_another_site(service: Service) -> None:
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
+def test_a_form_or_an_origin_that_is_none_is_refused_and_breaks_nothing(service: Service) -> None:
+    many = {f"field{n}": "x" for n in range(21)}
+    assert service.post("/sign-in", token=None, data={"token": USUAL, **many}).status_code == 400
+    for origin in ("http://[", "http://[::1", "x", ""):
+        answer = service.post("/sign-in", token=None, data={"token": USUAL}, headers={"Origin": origin})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    with signed_in(service) as caller:
+        assert caller.post("/start/backup", data=many).status_code == 400
+
+
 def test_a_reader_sees_no_buttons_and_starts_nothing(shelf: Shelf) -> None:
     shelf.put(HOUR)
     with serving(shelf.pgproof) as service, signed_in(service, READER) as caller:
