@@ -95,6 +95,12 @@ def test_a_method_that_a_route_does_not_know_is_405(service: Service) -> None:
         assert caller.delete("/api/backups").status_code == 405
 
 
+def test_nobody_is_sent_elsewhere_with_his_token(service: Service) -> None:
+    for path in ("/api/backups/", "/api/backup/", "/healthz/", "/sign-in/"):
+        answer = service.get(path, headers={"Host": "evil.example.com"})
+        assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_well_when_it_is_stopped_also_with_an_idle_caller(own_service: Service, signum: signal.Signals) -> None:
     with own_service.caller() as idle:
