@@ -172,13 +172,13 @@ async def show(request: Request, run: RunId) -> Response:
     token = signed_in(request)
     runner: Runner = request.app.state.runner
     found = await asyncio.to_thread(runner.find, run)
-    lines = await asyncio.to_thread(runner.log_of, run)
+    told = (await asyncio.to_thread(runner.log_of, run)).since(0)
     return HTMLResponse(
         render(
             "run.html",
             run=found,
-            lines=[line for _, line in lines.since(0)],
-            last=max((number for number, _ in lines.since(0)), default=0),
+            lines=[line for _, line in told],
+            last=told[-1][0] if told else 0,
             key=key_of_forms(request, token),
         )
     )

@@ -154,6 +154,10 @@ class Child:
         """Ask it to end, without waiting; from any thread."""
         self._process.terminate()
 
+    def kill(self) -> None:
+        """End it at once, without waiting; from any thread."""
+        self._process.kill()
+
     def stop(self) -> None:
         """End it and all that it started, if they run, and let go of the pipes. May be called more than once."""
         try:
