@@ -21,7 +21,7 @@ from typing import Any
 from backup.api.runs import Busy, KeyReused, Log, Order, Run, address_of
 from backup.bootstrap import make_store, named_target, now
 from backup.domain.marks import LEASE
-from backup.errors import ConfigurationError, NotFound, PgproofError
+from backup.errors import ConfigurationError, NotFound, PgproofError, UsageError
 from backup.logs import log, redact
 from backup.settings import Settings, StoreSettings
 from backup.stream.child import Child
@@ -92,6 +92,9 @@ class Children:
 
     def start(self, order: Order) -> Run:
         """See Runner."""
+        own = named_target(self._settings)
+        if order.kind == "backup" and order.target not in {None, own}:
+            raise UsageError(f"this service backs up {own or 'no database'}, not {order.target}")
         if order.kind == "sync":
             self._settings.sync.conninfo  # noqa: B018 -- raises where there is none
         before = self._by_key(order)
@@ -169,7 +172,8 @@ class Children:
         if self._stopping:
             raise ConfigurationError("the service is about to end")
         started, lines = now(), Log()
-        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *order.words]
+        of = [f"--target={order.target}"] if order.target else []
+        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *of, *order.words]
         child = Child(
             argv, env=_environment(os.environ), stdout=True, on_stderr=lines.add, stop_signals=(SIGTERM, SIGTERM)
         )
