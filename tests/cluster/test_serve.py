@@ -144,12 +144,12 @@ def test_its_account_can_make_jobs_and_read_no_secret(site: Site, service: Servi
     account = f"--as=system:serviceaccount:{site.cluster.namespace}:{site.name}-serve"
     for verb, kind, may in (
         ("create", "jobs", "yes"),
-        ("get", "pods/log", "yes"),
+        ("get", "pods --subresource=log", "yes"),
         ("get", "secrets", "no"),
         ("delete", "jobs", "no"),
         ("create", "pods", "no"),
     ):
-        said = site.cluster.kubectl("auth", "can-i", verb, kind, account, check=False).stdout.strip()
+        said = site.cluster.kubectl("auth", "can-i", verb, *kind.split(), account, check=False).stdout.strip()
         assert said == may, (verb, kind)
     assert service.text("/readyz", "")[0] == 200
     assert service.get("/api/backups", "")[0] == 401
