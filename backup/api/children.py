@@ -101,6 +101,9 @@ class Children:
                 "there are no databases to choose from here",
                 hint="leave out `database`; a release in a cluster has them",
             )
+        own = named_target(self._settings)
+        if order.kind == "backup" and order.target not in {None, own}:
+            raise UsageError(f"this service backs up {own or 'no database'}, not {order.target}")
         if order.kind == "sync":
             self._settings.sync.conninfo  # noqa: B018 -- raises where there is none
         before = self._known_or_busy(order)
@@ -187,7 +190,8 @@ class Children:
         if self._stopping:
             raise ConfigurationError("the service is about to end")
         started, lines = now(), Log()
-        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *order.words]
+        of = [f"--target={order.target}"] if order.target else []
+        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *of, *order.words]
         child = Child(
             argv, env=_environment(os.environ), stdout=True, on_stderr=lines.add, stop_signals=(SIGTERM, SIGTERM)
         )

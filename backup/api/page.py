@@ -143,12 +143,14 @@ async def start(request: Request, kind: str) -> Response:
     require_own(request, token, form)
     request.app.state.guard.require(token, Scope.TRIGGER)
     runner: Runner = request.app.state.runner
-    by = f"{token.name}, on the page"
+    by, target = f"{token.name}, on the page", form.get("target")
+    if target is not None and target not in request.app.state.library.targets():
+        raise NotFound("no such target", hint="go back to the overview")
     try:
         if kind == "backup":
-            run = await begin(runner, "backup", BackupOrder(), by=by)
+            run = await begin(runner, "backup", BackupOrder(), by=by, target=target)
         elif kind == "drill":
-            run = await begin(runner, "drill", _drill_of(form), by=by)
+            run = await begin(runner, "drill", _drill_of(form), by=by, target=target)
         else:
             raise NotFound("nothing of that kind is started here")
     except Busy as error:
