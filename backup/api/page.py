@@ -85,6 +85,7 @@ async def status(request: Request, target: Annotated[str | None, Query(max_lengt
             view=view,
             runs=await _runs(state.runner),
             may_trigger=Scope.TRIGGER in token.scopes,
+            backs_up=chosen is None or state.settings.serve.release is not None or chosen == state.target,
             key=key_of_forms(request, token),
         )
     )

@@ -78,6 +78,16 @@ def test_several_targets_each_have_their_page(shelf: Shelf) -> None:
         assert caller.get("/?target=<script>").status_code == 404
 
 
+def test_a_backup_is_offered_of_what_this_service_backs_up_alone(shelf: Shelf) -> None:
+    shelf.put(HOUR)
+    shelf.put(5 * HOUR, target="crm")
+    address = "postgresql://backup@127.0.0.1:1/shop"
+    with serving(shelf.pgproof, PGPROOF_DATABASE_URL=address) as service, signed_in(service) as caller:
+        assert ">Back up now<" in caller.get("/?target=shop").text
+        page = caller.get("/?target=crm").text
+        assert (">Back up now<" in page, ">Drill the newest<" in page) == (False, True)
+
+
 def test_without_any_backup_it_says_so(service: Service) -> None:
     with signed_in(service) as caller:
         assert "No backup yet" in words(caller.get("/"))
