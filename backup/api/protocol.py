@@ -19,6 +19,8 @@ HEAD_SECONDS = 10.0
 """From a connection, or the end of the answer before, until the whole head is there. A guess."""
 
 _TOO_LARGE = 431
+_PULSE = b"/healthz"
+"""Is answered however many callers there are: where a liveness probe is not, the service is killed with its runs."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -97,6 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > HEAD_LIMIT:
             self._refuse()
             return
+        self.limit_concurrency = None if self.url == _PULSE else self.config.limit_concurrency
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -49,7 +49,7 @@ class App:
 
 
 @contextmanager
-def served(app: App) -> Iterator[tuple[uvicorn.Server, int]]:
+def served(app: App, *, limit: int = 100) -> Iterator[tuple[uvicorn.Server, int]]:
     config = uvicorn.Config(
         Edge(app, (), send_seconds=PATIENCE),
         http=Hasty,
@@ -57,6 +57,7 @@ def served(app: App) -> Iterator[tuple[uvicorn.Server, int]]:
         lifespan="off",
         log_config=None,
         timeout_keep_alive=1,
+        limit_concurrency=limit,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(config)
@@ -110,6 +111,14 @@ def test_requests_that_do_not_wait_for_an_answer_are_not_heard_and_cost_nothing(
         line.sendall(get("/more") * 200)
         assert until(line).count(b"HTTP/1.1 200") == 1
     assert app.asked == ["/slow"]
+
+
+def test_with_too_many_callers_the_service_still_shows_that_it_lives() -> None:
+    with served(App(), limit=2) as (_, port), ask(port, b""), ask(port, b""):
+        with ask(port, get("/anything")) as line:
+            assert until(line).startswith(b"HTTP/1.1 503")
+        with ask(port, get("/healthz")) as line:
+            assert until(line, b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_one_request_after_the_other_is_answered_on_the_same_line() -> None:
