@@ -58,6 +58,19 @@ def test_a_pg_dump_that_breaks_off_is_stood_in_for(kept: Kept, breaking: Command
     assert kept.rows(into, "SELECT count(password_hash) FROM users") == [(5,)]
 
 
+@pytest.mark.parametrize(
+    "end", ["exit 0", "printf PGDMP", "yes | head -c 100000", '{real} "$@" | head -c 3000', '{real} "$@" | head -c -1']
+)
+def test_a_pg_dump_that_gives_no_whole_archive_is_not_believed(kept: Kept, tmp_path: Path, end: str) -> None:
+    server = kept.shop.server
+    folder = programs(server, tmp_path / "programs", end=end.format(real=server.bin_dir / "pg_dump"))
+    ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
+    degraded(ended, "dump failed")
+    assert "ended with exit status 0, but what it gave is no whole archive" in ended.stderr
+    ended = kept.shop.run("backup", "--json", "--no-fallback", PGPROOF_PG_BIN=str(folder))
+    assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
+
+
 def test_a_pg_dump_older_than_the_server_is_stood_in_for(kept: Kept, system_server: Server) -> None:
     assert system_server.bin_dir != kept.shop.server.bin_dir
     ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=None)
