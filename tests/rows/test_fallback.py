@@ -91,6 +91,20 @@ def test_a_table_that_the_role_may_not_read_is_named_and_the_others_are_saved(ke
     assert kept.rows(f"{kept.shop.name}_again", "SELECT count(*) FROM transactions") == [(40,)]
 
 
+def test_a_sequence_that_the_role_may_not_read_goes_on_behind_the_rows(kept: Kept, new_role: NewRole) -> None:
+    role = new_role(kept.shop.server)
+    kept.shop.sql(f"""CREATE TABLE numbered (id serial PRIMARY KEY, x int); INSERT INTO numbered (x) VALUES (1), (2);
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role.name}""")
+    url = kept.shop.server.url(kept.shop.name, user=role.name, password=role.password)
+    degraded(kept.shop.run("backup", "--json", PGPROOF_DATABASE_URL=url), "access denied")
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    into = f"{kept.shop.name}_again"
+    told = kept.shop.run("restore", made, "--into", into, "--json").result["notes"]
+    said = "where these sequences stood could not be read, they are set past the rows: public.numbered_id_seq"
+    assert said in told
+    assert kept.rows(into, "INSERT INTO numbered (x) VALUES (3) RETURNING id") == [(3,)]
+
+
 def test_no_fallback_fails_as_it_is(kept: Kept, breaking: Command) -> None:
     for ended in (breaking("backup", "--no-fallback", "--json"), breaking("backup", "--json", PGPROOF_NO_FALLBACK="1")):
         assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
