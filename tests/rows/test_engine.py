@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 import pytest
 
 from backup.stream.age import Identity
-from tests.fixtures.postgres import NewDatabase, Server
+from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.rows.conftest import Shop, shop_on
 from tests.support.command import Finished
 from tests.support.sink import load_sink
@@ -232,6 +232,17 @@ def test_rows_of_some_tables_can_be_restored(kept: Kept) -> None:
     assert (ended.code, "did you mean" in ended.error["message"]) == (9, True), ended
 
 
+def test_tables_come_back_beside_one_that_cannot_be_made(kept: Kept) -> None:
+    kept.shop.sql("""CREATE FUNCTION fine(int) RETURNS bool IMMUTABLE RETURN $1 > 0;
+        CREATE DOMAIN fine AS int CHECK (fine(value));
+        CREATE TABLE odd (id int GENERATED ALWAYS AS IDENTITY, x fine); INSERT INTO odd (x) VALUES (1)""")
+    kept.backup()
+    ended = kept.shop.run("restore", "latest", "--into", f"{kept.shop.name}_odd", "--json")
+    assert (ended.code, ended.error["message"]) == (8, "the table public.odd cannot be made again"), ended
+    again = kept.restored("--table", "wallets")
+    assert kept.rows(again, "SELECT count(*) FROM wallets") == [(5,)]
+
+
 def test_it_does_not_take_the_place_of_a_database(kept: Kept) -> None:
     kept.backup()
     ended = kept.shop.run("restore", "latest", "--replace", "--confirm", kept.shop.name, "--no-safety-backup", "--json")
@@ -247,6 +258,26 @@ def test_without_psql_the_rows_come_all_the_same(kept: Kept, tmp_path: Path) -> 
     without = Kept(Shop(kept.shop.server, kept.shop.name, run))
     without.backup()
     assert kept.rows(without.restored(), "SELECT sum(amount) FROM transactions") == [(840,)]
+
+
+def test_rights_and_programs_are_asked_for_as_far_as_rows_need_them(
+    kept: Kept, new_role: NewRole, system_server: Server
+) -> None:
+    assert system_server.major < kept.shop.server.major
+    role = new_role(kept.shop.server)
+    kept.shop.sql(f"GRANT SELECT ON users TO {role.name}; SELECT lo_create(0)")
+    run = kept.shop.run.changed(
+        PGPROOF_PG_BIN=None,
+        PGPROOF_DATABASE_URL=kept.shop.server.url(kept.shop.name, user=role.name, password=role.password),
+    )
+    chosen = Kept(Shop(kept.shop.server, kept.shop.name, run))
+    chosen.backup(tables={"users": {}})
+    ended = chosen.shop.configured({"tables": {"wallets": {}}}).run("backup", "--engine", "rows", "--json")
+    assert (ended.code, "GRANT SELECT ON public.wallets" in ended.error["hint"]) == (14, True), ended
+    ended = run("backup", "--engine", "rows", "--json", PGPROOF_CONFIG=None)
+    assert (ended.code, "no SELECT on public.profiles" in ended.error["message"]) == (14, True), ended
+    kept.shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role.name}")
+    assert run("backup", "--engine", "rows", "--json", PGPROOF_CONFIG=None).code == 0
 
 
 def test_rows_come_into_tables_that_are_there(kept: Kept) -> None:
