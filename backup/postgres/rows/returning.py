@@ -118,7 +118,7 @@ def plan_return(
     for relation in relations:
         for stream in by_oid[relation.oid]:
             wrong += problems_of(relation, stream.columns, catalogue, upsert=upsert)
-        columns = sorted({name for stream in by_oid[relation.oid] for name in stream.columns})
+        columns = sorted({name for stream in by_oid[relation.oid] for name in stream.columns if relation.column(name)})
         alterable[relation.oid], lacking = rights_on(connection, relation, columns, catalogue.role, upsert=upsert)
         wrong += lacking
     order, waiting = in_order(relations, {oid for oid, may in alterable.items() if may})
@@ -185,8 +185,9 @@ def _merge(connection: Connection, stream: RowStream) -> tuple[int, int, int, in
         arrival.analyze()
         _refuse_twice(arrival)
         inserted, updated = arrival.compare()
+        unchanged = read - inserted - updated
         if inserted or updated:
-            write_rows(
+            written = write_rows(
                 connection,
                 (stream.first, stream.first + read - 1),
                 lambda first, last: arrival.write(
@@ -197,8 +198,9 @@ def _merge(connection: Connection, stream: RowStream) -> tuple[int, int, int, in
                 lambda number: told_row(number, arrival.key_of(NUMBER, number)),
                 table=relation.label,
             )
+            inserted, updated = arrival.came((inserted, updated), written)
         arrival.close()
-    return read, inserted, updated, read - inserted - updated
+    return read, inserted, updated, unchanged
 
 
 def _refuse_twice(arrival: Arrival) -> None:
