@@ -249,7 +249,7 @@ class _DumpStream(WholeOutput):
             return
         raise DumpFailed(
             f"{self._program} ended with exit status 0, but what it gave is no whole archive: {self._length} bytes",
-            hint=f"look what {self._program} is here; a script in its place must hand on its output and its exit status",
+            hint=f"look what {self._program} is here; a script in its place must hand on its output and exit status",
         )
 
 
