@@ -234,6 +234,7 @@ def _restore_options(settings: Settings) -> RestoreOptions:
         analyze=restore.analyze,
         maintenance_database=settings.database.maintenance_db,
         connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
 
 

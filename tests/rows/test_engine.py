@@ -295,6 +295,17 @@ def test_rows_come_into_tables_that_are_there(kept: Kept) -> None:
     assert kept.rows(kept.shop.name, query) == [(840, Decimal("15000.00000015"))]
 
 
+def test_a_table_that_others_hold_is_waited_for_as_long_as_is_said(kept: Kept) -> None:
+    kept.backup()
+    kept.shop.sql("TRUNCATE users CASCADE; TRUNCATE wallets, profiles, transactions")
+    confirmed = ("--in-place", "--confirm", kept.shop.name, "--no-safety-backup", "--json")
+    with kept.shop.connect() as other, other.transaction():
+        other.execute("LOCK TABLE wallets IN EXCLUSIVE MODE")
+        ended = kept.shop.run("restore", "latest", *confirmed, PGPROOF_LOCK_WAIT_TIMEOUT="1")
+    assert (ended.code, "PGPROOF_LOCK_WAIT_TIMEOUT" in str(ended.error["hint"])) == (8, True), ended
+    assert kept.rows(kept.shop.name, "SELECT count(*) FROM users") == [(0,)], "nothing is half done"
+
+
 def test_before_rows_come_into_tables_a_safety_backup_is_made(kept: Kept) -> None:
     kept.backup()
     ended = kept.shop.run("restore", "latest", "--in-place", "--upsert", "--confirm", kept.shop.name, "--json")

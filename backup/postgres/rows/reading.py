@@ -31,7 +31,7 @@ from backup.postgres.rows.catalogue import read_catalogue, search_path
 from backup.postgres.rows.copying import Copying
 from backup.postgres.rows.query import json_query, line_query
 from backup.postgres.rows.wholeness import Unmoved, Utf8, with_nested
-from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
+from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle, wait_for_locks
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
 from backup.stream.readers import ByteReader
 
@@ -160,7 +160,7 @@ def read_rows(
         settle(connection)
         keep_alive(connection)
         connection.execute("SET row_security = off")
-        connection.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{lock_wait_timeout}s"})
+        wait_for_locks(connection, lock_wait_timeout)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if within is not None:
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(within)))

@@ -32,7 +32,7 @@ from backup.postgres.rights import attempt, not_done
 from backup.postgres.rows.catalogue import read_catalogue
 from backup.postgres.rows.positions import read_numberings
 from backup.postgres.rows.returning import ReturnPlan, RowStream, carry_out, plan_return, put_rows
-from backup.postgres.session import settle
+from backup.postgres.session import keep_alive, settle, wait_for_locks
 from backup.postgres.snapshot import pin
 from backup.stream.readers import drain, read_exactly
 
@@ -155,6 +155,9 @@ class RowsRestorer:
         with entrance(self.address.direct(), self.options, in_place=choice.in_place) as connection:
             destination = read_destination(connection)
             refuse_database(choice, destination, self.address)
+            if choice.in_place:
+                keep_alive(connection)
+                wait_for_locks(connection, self.options.lock_wait_timeout)
             yield _Job(
                 choice=choice,
                 destination=destination,
