@@ -117,6 +117,22 @@ def test_values_that_json_would_lose_come_back(bare: Kept) -> None:
     assert bare.rows(again, query) == bare.rows(bare.shop.name, query)
 
 
+def test_bytes_of_a_database_that_does_not_know_its_encoding_come_back(
+    pg18: Server, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    name = new_database(pg18, options="ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    kept = kept_on(shop_on(pg18, name, tmp_path))
+    kept.shop.sql("CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t VALUES (1, E'\\xff\\xc3\\xa4'), (2, 'a')")
+    kept.backup()
+    query = "SELECT id, x::bytea FROM t ORDER BY id"
+    before = kept.rows(name, query)
+    assert kept.rows(kept.restored(), query) == before
+    kept.shop.sql("DELETE FROM t WHERE id = 1")
+    ended = kept.shop.run("restore", "latest", "--in-place", "--upsert", "--confirm", name, "--no-safety-backup")
+    assert ended.code == 0, ended
+    assert kept.rows(name, query) == before
+
+
 def test_tables_of_every_shape_come_back(bare: Kept) -> None:
     bare.shop.sql(
         """
