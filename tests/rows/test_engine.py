@@ -117,6 +117,15 @@ def test_values_that_json_would_lose_come_back(bare: Kept) -> None:
     assert bare.rows(again, query) == bare.rows(bare.shop.name, query)
 
 
+def test_rows_of_a_table_in_another_come_back_and_nothing_is_said_of_their_type(bare: Kept) -> None:
+    bare.shop.sql("""CREATE TABLE z (id int, x text); INSERT INTO z VALUES (1, 'a');
+        CREATE TABLE a (id int, z z, many z[]); INSERT INTO a SELECT 1, z, ARRAY[z] FROM z""")
+    ended = bare.backup()
+    assert "only by hand" not in ended.stderr
+    query = "SELECT a::text FROM a"
+    assert bare.rows(bare.restored(), query) == bare.rows(bare.shop.name, query)
+
+
 def test_bytes_of_a_database_that_does_not_know_its_encoding_come_back(
     pg18: Server, new_database: NewDatabase, tmp_path: Path
 ) -> None:

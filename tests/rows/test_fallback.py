@@ -144,6 +144,17 @@ def test_it_is_not_meant_by_latest_and_nothing_is_pruned_after_it(kept: Kept, br
     assert kept.shop.run("check", "--max-age", "1s").code == 16
 
 
+def test_where_there_is_no_other_its_id_is_told(kept: Kept, breaking: Command) -> None:
+    degraded(breaking("backup", "--json"), "dump failed")
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    ended = kept.shop.run("restore", "latest")
+    assert ended.code == 9, ended
+    assert f"no complete backup of {kept.shop.run.environ['PGPROOF_TARGET']} in " in ended.complaint
+    assert f"{made} (degraded) is meant by its id alone" in ended.hint
+    ended = kept.shop.run("restore", "2026-01-01T00:00Z")
+    assert (ended.code, ended.hint.strip()) == (9, "pgproof list shows what there is"), ended
+
+
 def test_whoever_listens_is_told_why(breaking: Command) -> None:
     with receiving() as receiver:
         breaking("backup", PGPROOF_WEBHOOK_URL=receiver.url())
