@@ -36,6 +36,9 @@ __all__ = ["ReturnPlan", "RowStream", "bring_back", "plan_return", "put_rows"]
 
 _NUMBERS = count()
 
+_OF_KEYS = (sql_errors.ForeignKeyViolation, sql_errors.UniqueViolation, sql_errors.ExclusionViolation)
+"""Errors whose detail is a key; that of others may be a whole row, which may hold what nobody should see."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPlan:
@@ -243,6 +246,6 @@ def _told(table: str | None = None) -> Iterator[None]:
         locked = isinstance(error, sql_errors.LockNotAvailable)
         raise RestoreFailed(
             f"{where}the database does not take the rows: {said}",
-            detail=error.diag.message_detail if isinstance(error, sql_errors.ForeignKeyViolation) else None,
+            detail=error.diag.message_detail if isinstance(error, _OF_KEYS) else None,
             hint="nothing was changed" + ("; another session holds a lock, see PGPROOF_LOCK_WAIT_TIMEOUT" * locked),
         ) from error
