@@ -175,6 +175,27 @@ def test_where_the_rows_cannot_be_saved_either_the_dump_is_what_failed(kept: Kep
     assert "nor could the rows be saved" in ended.stderr
 
 
+def test_tables_that_are_damaged_are_named_and_the_others_are_saved(kept: Kept) -> None:
+    kept.shop.sql("""CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE broken (id int PRIMARY KEY, mood mood);
+        INSERT INTO broken VALUES (1, 'a'), (2, 'b'); DELETE FROM pg_enum WHERE enumlabel = 'b';
+        CREATE TABLE gone AS SELECT 1 AS n""")
+    kept.shop.sql("CHECKPOINT")
+    ((file,),) = kept.shop.sql("SELECT current_setting('data_directory') || '/' || pg_relation_filepath('gone')")
+    Path(file).unlink()
+    ended = kept.shop.run("backup", "--json")
+    assert (ended.code, ended.error["code"]) == (13, "backup_degraded"), ended
+    assert ended.result["warnings"] == ["degraded: dump failed", "no data: a table could not be read"]
+    assert "a table cannot be read, and is left out" in ended.stderr
+    assert "invalid internal value for enum" in ended.stderr
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    into = f"{kept.shop.name}_again"
+    told = kept.shop.run("restore", made, "--into", into, "--json")
+    assert (told.code, told.result["proven"]) == (0, True), told
+    assert "tables that could not be read when it was made: broken, gone" in told.result["notes"]
+    query = "SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM broken)"
+    assert kept.rows(into, query) == [(40, 0)]
+
+
 def test_what_settings_leave_out_of_a_dump_is_left_out_too(kept: Kept, breaking: Command) -> None:
     kept.shop.sql("CREATE SCHEMA cache; CREATE TABLE cache.pages AS SELECT 1 AS n")
     options = ("--exclude-schema", "cache", "--exclude-table", "wallets", "--exclude-table-data", "profiles")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -167,8 +167,11 @@ def read_rows(
         name, moment = one_row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
         catalogue = read_catalogue(connection, path)
         selection = choose(choice, catalogue)
-        problems = [*selection.problems, *_tried(connection, selection)]
-        if problems:
+        tried = list(_tried(connection, selection))
+        problems = [*selection.problems, *(problem for _, problem in tried)]
+        if choice.saving and not selection.problems:
+            selection = _without(selection, tried)
+        elif problems:
             raise refusal(problems)
         _tell(selection)
         pinned = pin(address, connection, connect_timeout=connect_timeout)
@@ -200,7 +203,7 @@ def _settings(connection: Connection, lock_wait_timeout: int) -> str:
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in wanted.items() if name in known)
 
 
-def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
+def _tried(connection: Connection, selection: Selection) -> Iterator[tuple[ChosenTable, Problem]]:
     """Let the server read each query without running it; what it locks for that is let go of again."""
     if selection.problems:  # whose tables could not be asked well
         tables = [each for each in selection.tables if each.columns and all(one.readable for one in each.columns)]
@@ -219,11 +222,24 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            yield Problem(
+            problem = Problem(
                 text=f"{table.label}: {error.diag.message_primary or error}",
                 hint="where and order_by are SQL over the columns of the table; write functions of yours with their"
                 " schema",
             )
+            yield table, problem
+
+
+def _without(selection: Selection, tried: Sequence[tuple[ChosenTable, Problem]]) -> Selection:
+    """The same without tables that cannot be read, where what can be shall be saved; says why."""
+    lost = [table for table, _ in tried]
+    for table, problem in tried:
+        log.warning("a table cannot be read, and is left out", table=table.label, reason=problem.text)
+    return replace(
+        selection,
+        tables=tuple(each for each in selection.tables if each not in lost),
+        unreadable=(*selection.unreadable, *(each.label for each in lost)),
+    )
 
 
 def refusal(
