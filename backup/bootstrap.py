@@ -102,12 +102,14 @@ def make_source(settings: Settings) -> PostgresSource:
     """The database that is backed up."""
     from backup.postgres.source import PostgresSource
 
+    by_rows = settings.dump.engine == "rows"
+    chosen = by_rows and bool(settings.rows.tables or settings.rows.only)
     return PostgresSource(
         address=_told_direct(make_address(settings)),
-        clients=_clients(settings),
+        clients=None if by_rows else _clients(settings),
         connect_timeout=settings.database.connect_timeout,
-        filtered=settings.dump.filtered,
-        globals=settings.dump.globals != "off",
+        filtered=settings.dump.filtered or chosen,
+        globals=settings.dump.globals != "off" and not by_rows,
     )
 
 
@@ -232,6 +234,7 @@ def _restore_options(settings: Settings) -> RestoreOptions:
         analyze=restore.analyze,
         maintenance_database=settings.database.maintenance_db,
         connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
 
 

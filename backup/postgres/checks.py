@@ -27,13 +27,18 @@ _ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate
 
 
 def check_source(
-    address: Address, *, clients: Iterable[Client], connect_timeout: int, filtered: bool, with_roles: bool = True
+    address: Address,
+    *,
+    clients: Iterable[Client] | None,
+    connect_timeout: int,
+    filtered: bool,
+    with_roles: bool = True,
 ) -> Iterator[Check]:
     """Every check of a database, as it is made. A `fail` of the address, the connection or the line ends them.
 
     Args:
         address: as the user gave it.
-        clients: what is installed.
+        clients: what is installed; None where rows alone are wanted, for which it takes no program.
         connect_timeout: seconds for one attempt.
         filtered: a setting leaves parts of the database out; then rights that are missing are only a warning.
         with_roles: the definitions of roles are wanted.
@@ -58,7 +63,9 @@ def check_source(
         yield _no_connection(error)
 
 
-def _checks(connection: Connection, clients: Iterable[Client], *, filtered: bool, with_roles: bool) -> Iterator[Check]:
+def _checks(
+    connection: Connection, clients: Iterable[Client] | None, *, filtered: bool, with_roles: bool
+) -> Iterator[Check]:
     """Those of a database that has its session to itself."""
     trust_catalog_only(connection)
     yield _encryption(connection)
@@ -69,7 +76,7 @@ def _checks(connection: Connection, clients: Iterable[Client], *, filtered: bool
         name="database", verdict="ok", message=f"{database.name}, {show_size(database.bytes)}, {database.encoding}"
     )
     yield from _surroundings(connection, database, with_roles=with_roles)
-    yield from check_readable(connection, filtered=filtered)
+    yield from check_readable(connection, filtered=filtered, large_objects=clients is not None)
 
 
 def _address(given: Address, direct: Address) -> Check:
@@ -137,12 +144,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _versions(database: Database, clients: Iterable[Client]) -> Check:
-    try:
-        client = choose(clients, server=database.server_major)
-    except PgproofError as error:
-        return failed("versions", error)
-    said = f"server {database.server_version}, pg_dump {client.version}"
+def _versions(database: Database, clients: Iterable[Client] | None) -> Check:
+    said = f"server {database.server_version}"
+    if clients is None:
+        said += ", whose rows are read without pg_dump"
+    else:
+        try:
+            said += f", pg_dump {choose(clients, server=database.server_major).version}"
+        except PgproofError as error:
+            return failed("versions", error)
     if database.server_major < _OLDEST:
         return Check(
             name="versions",
