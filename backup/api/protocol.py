@@ -7,18 +7,23 @@ does one that reads nothing; requests that are sent without waiting for answers 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from backup.api.edge import SEND_SECONDS
+from backup.api.failures import Refused, answer
 
 HEAD_LIMIT = 16 << 10
 """Bytes of the request line and all headers."""
 HEAD_SECONDS = 10.0
 """From a connection, or the end of the answer before, until the whole head is there. A guess."""
 
-_TOO_LARGE = 431
+_TOO_LARGE = Refused(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of this request is too large", code="too_large"
+)
+_FULL = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many callers", code="busy", headers={"Retry-After": "5"})
 _PULSE = b"/healthz"
 """Is answered however many callers there are: where a liveness probe is not, the service is killed with its runs."""
 
@@ -65,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
         super().data_received(data)
         if self._head > HEAD_LIMIT and not self._in_body and not self.transport.is_closing():
-            self._refuse()
+            self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A new head; one that did not wait for its turn is the last."""
@@ -97,9 +102,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._head = 0
         if size > HEAD_LIMIT:
-            self._refuse()
+            self._refuse(_TOO_LARGE)
             return
-        self.limit_concurrency = None if self.url == _PULSE else self.config.limit_concurrency
+        most, self.limit_concurrency = self.config.limit_concurrency, None
+        if most is not None and len(self.connections) >= most and self.url != _PULSE:
+            self._refuse(_FULL)
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -115,10 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
-    def _refuse(self) -> None:
-        text = b"the head of this request is too large\n"
-        head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(text)
-        self.transport.write(STATUS_LINE[_TOO_LARGE] + head + text)
+    def _refuse(self, why: Refused) -> None:
+        """Say so as any other failure is said, and close the line."""
+        said = answer(why)
+        head = b"".join(b"%s: %s\r\n" % header for header in (*said.raw_headers, (b"connection", b"close")))
+        self.transport.write(STATUS_LINE[said.status_code] + head + b"\r\n" + bytes(said.body))
         self.transport.close()
 
     def _give_up(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -116,7 +117,9 @@ def test_requests_that_do_not_wait_for_an_answer_are_not_heard_and_cost_nothing(
 def test_with_too_many_callers_the_service_still_shows_that_it_lives() -> None:
     with served(App(), limit=2) as (_, port), ask(port, b""), ask(port, b""):
         with ask(port, get("/anything")) as line:
-            assert until(line).startswith(b"HTTP/1.1 503")
+            said = until(line)
+            assert said.startswith(b"HTTP/1.1 503")
+            assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["message"] == "there are too many callers"
         with ask(port, get("/healthz")) as line:
             assert until(line, b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
