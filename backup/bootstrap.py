@@ -103,13 +103,15 @@ def make_source(settings: Settings) -> PostgresSource:
     from backup.postgres.source import PostgresSource
     from backup.settings.branches import available_cores
 
+    by_rows = settings.dump.engine == "rows"
+    chosen = by_rows and bool(settings.rows.tables or settings.rows.only)
     return PostgresSource(
         address=_told_direct(make_address(settings)),
-        clients=_clients(settings),
+        clients=None if by_rows else _clients(settings),
         connect_timeout=settings.database.connect_timeout,
-        filtered=settings.dump.filtered,
-        globals=settings.dump.globals != "off",
-        jobs=settings.dump.jobs if settings.dump.engine == "pgdump" else 1,
+        filtered=settings.dump.filtered or chosen,
+        globals=settings.dump.globals != "off" and not by_rows,
+        jobs=settings.dump.jobs if not by_rows else 1,
         cores=available_cores(),
     )
 
@@ -238,6 +240,7 @@ def _restore_options(settings: Settings) -> RestoreOptions:
         analyze=restore.analyze,
         maintenance_database=settings.database.maintenance_db,
         connect_timeout=settings.database.connect_timeout,
+        lock_wait_timeout=settings.dump.lock_wait_timeout,
     )
 
 

@@ -39,6 +39,7 @@ def make_app(settings: Settings, stores: Sequence[StoreSettings], watch: Watch, 
         openapi_url=OPENAPI,
         docs_url=None,  # these pages load their programs from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to where the caller's Host says, and by http behind a proxy that ends TLS
     )
     app.state.settings = settings
     app.state.watch = watch

@@ -15,13 +15,15 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from signal import SIGTERM
 from typing import Any
 
 from backup.api.runs import Busy, KeyReused, Log, Order, Run, address_of
 from backup.bootstrap import make_store, named_target, now
 from backup.domain.marks import LEASE
-from backup.errors import ConfigurationError, NotFound, PgproofError
+from backup.errors import ConfigurationError, NotFound, PgproofError, UsageError
+from backup.limits import in_time
 from backup.logs import log, redact
 from backup.settings import Settings, StoreSettings
 from backup.stream.child import Child
@@ -32,8 +34,10 @@ _MOST_KEPT = 500
 """Runs that are remembered."""
 _RESULT_LIMIT = 4 << 20
 """Bytes of a result that are read; more is no result of ours."""
-_GRACE = 20.0
-"""Seconds in which runs clean up when the service ends."""
+_GRACE = (15.0, 5.0)
+"""Seconds in which runs clean up when the service ends, and then those in which they end without that."""
+_PATIENCE = 5.0
+"""Seconds that a store has to say who holds its lease. A guess."""
 _NOT_PASSED_ON = ("PGPROOF_API_TOKENS", "PGPROOF_API_TOKENS_FILE", "PGPROOF_TERMINATION_LOG", "PGPROOF_JSON")
 
 
@@ -92,21 +96,23 @@ class Children:
 
     def start(self, order: Order) -> Run:
         """See Runner."""
+        if order.database is not None:
+            raise UsageError(
+                "there are no databases to choose from here",
+                hint="leave out `database`; a release in a cluster has them",
+            )
+        own = named_target(self._settings)
+        if order.kind == "backup" and order.target not in {None, own}:
+            raise UsageError(f"this service backs up {own or 'no database'}, not {order.target}")
         if order.kind == "sync":
             self._settings.sync.conninfo  # noqa: B018 -- raises where there is none
-        before = self._by_key(order)
+        before = self._known_or_busy(order)
         if before:
             return before
         if order.kind == "backup":
             self._refuse_beside_another()
         with self._lock:
-            before = self._by_key(order)
-            if before:
-                return before
-            busy = next((each for each in self._running() if each.order.kind == order.kind), None)
-            if busy:
-                raise Busy(f"a {order.kind} is under way already", run=busy.id)
-            return self._begin(order).run
+            return self._known_or_busy(order) or self._begin(order).run
 
     def find(self, run: str) -> Run:
         """See Runner."""
@@ -125,13 +131,16 @@ class Children:
         with self._lock:
             self._stopping = True
             running = self._running()
+        for seconds in _GRACE:
+            for each in running:
+                each.child.terminate()
+            end = time.monotonic() + seconds
+            for each in running:
+                each.attended.wait(max(0.0, end - time.monotonic()))
+            running = [each for each in running if not each.attended.is_set()]
         for each in running:
-            each.child.terminate()
-        end = time.monotonic() + _GRACE
-        for each in running:
-            each.attended.wait(max(0.0, end - time.monotonic()))
-            if not each.attended.is_set():
-                each.child.stop()
+            log.warning("a run did not end and was killed", run=each.id)
+            each.child.kill()
 
     def _get(self, run: str) -> _Process:
         found = self._known.get(run)
@@ -141,6 +150,14 @@ class Children:
 
     def _running(self) -> list[_Process]:
         return [each for each in self._known.values() if each.exit_code is None]
+
+    def _known_or_busy(self, order: Order) -> Run | None:
+        """The run that was started by the same key. Raises Busy where another of the kind is under way."""
+        before = self._by_key(order)
+        busy = next((each for each in self._running() if each.order.kind == order.kind), None)
+        if busy and before is None:
+            raise Busy(f"a {order.kind} is under way already", run=busy.id)
+        return before
 
     def _by_key(self, order: Order) -> Run | None:
         """The run that was started by the same key."""
@@ -154,13 +171,17 @@ class Children:
         return None
 
     def _refuse_beside_another(self) -> None:
-        """Refuse a backup while somebody else's has the lease; a store that cannot be read objects to nothing."""
+        """Refuse a backup while somebody else's has the lease; a store that does not answer objects to nothing."""
         target = named_target(self._settings)
+        down = {each.store for each in self._watch.sightings() if not each.up}
         for each in self._stores if target else ():
+            store = make_store(each)
+            if store.url in down:
+                continue
             try:
-                mark = read_mark(make_store(each), f"{target}/{LEASE}")
-            except PgproofError as error:
-                log.debug("the lease was not looked at", store=each.url, reason=error.message)
+                mark = in_time(partial(read_mark, store, f"{target}/{LEASE}"), _PATIENCE)
+            except (PgproofError, TimeoutError) as error:
+                log.debug("the lease was not looked at", store=each.url, reason=str(error))
                 continue
             if mark and mark.holds(now()) and not any(each.order.kind == "backup" for each in self._running()):
                 raise Busy(f"another run of {target} is under way, on {mark.host}")
@@ -169,7 +190,8 @@ class Children:
         if self._stopping:
             raise ConfigurationError("the service is about to end")
         started, lines = now(), Log()
-        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *order.words]
+        of = [f"--target={order.target}"] if order.target else []
+        argv = [sys.executable, "-P", "-m", "backup", order.kind, "--json", *self._words, *of, *order.words]
         child = Child(
             argv, env=_environment(os.environ), stdout=True, on_stderr=lines.add, stop_signals=(SIGTERM, SIGTERM)
         )

@@ -59,18 +59,20 @@ class Edge:
     Args:
         app: what answers.
         tokens: that must not stand in an address.
+        send_seconds: that a reader may take no byte of an answer.
     """
 
-    def __init__(self, app: App, tokens: tuple[Token, ...]) -> None:
+    def __init__(self, app: App, tokens: tuple[Token, ...], *, send_seconds: float = SEND_SECONDS) -> None:
         self._app = app
         self._tokens = tokens
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        safe = _safe(send, secure=scope["scheme"] == "https")
+        safe = _safe(send, seconds=self._send_seconds, secure=scope["scheme"] == "https")
         try:
             self._refuse_tokens(scope)
             body = await _whole_body(scope, receive)
@@ -94,7 +96,8 @@ class Edge:
         if not query:
             return
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        if any(name.lower() in _TELLTALE or find_token(self._tokens, value) for name, value in pairs):
+        words = (word for name, value in pairs for word in (name, *value.split()))
+        if any(name.lower() in _TELLTALE for name, _ in pairs) or any(find_token(self._tokens, word) for word in words):
             raise Refused(
                 HTTPStatus.BAD_REQUEST,
                 "a token does not belong into an address",
@@ -155,7 +158,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _safe(send: Send, *, secure: bool) -> Send:
+def _safe(send: Send, *, seconds: float, secure: bool) -> Send:
     """A `send` that adds our headers, and waits for no reader for ever."""
     added = (*HEADERS, _LONGER) if secure else HEADERS
 
@@ -164,9 +167,9 @@ def _safe(send: Send, *, secure: bool) -> Send:
             there = {name for name, _ in message.setdefault("headers", [])}
             message["headers"] = [*message["headers"], *added, *([_KEPT] if _KEPT[0] not in there else [])]
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(seconds):
                 await send(message)
         except TimeoutError:
-            raise Cut(f"its reader took nothing for {SEND_SECONDS:.0f} s") from None
+            raise Cut(f"its reader took nothing for {seconds:.0f} s") from None
 
     return sent

@@ -39,7 +39,7 @@ class Export:
         self._pieces: asyncio.Queue[bytes | PgproofError] = asyncio.Queue()
         self._room = threading.Semaphore(_AHEAD)
         self._gone = threading.Event()
-        self._ended = threading.Event()
+        self.ended = threading.Event()
         self._rows: RowsReading | None = None
 
     async def start(self) -> bytes:
@@ -63,7 +63,7 @@ class Export:
         """End it where it has not ended: cancel its query, let go of its snapshot. Returns at once."""
         self._gone.set()
         self._room.release()
-        if not self._ended.is_set():
+        if not self.ended.is_set():
             threading.Thread(target=self._cancel, name="export cancelled", daemon=True).start()
 
     def _run(self) -> None:
@@ -81,7 +81,7 @@ class Export:
         except Exception as error:  # noqa: BLE001 -- whoever waits must hear of it
             self._tell(Bug(f"this is a bug of pgproof: {type(error).__name__}: {error}"))
         finally:
-            self._ended.set()
+            self.ended.set()
 
     def _hand_over(self, piece: bytes) -> None:
         self._room.acquire()
@@ -99,12 +99,12 @@ class Export:
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     def _cancel(self) -> None:
-        while not self._ended.wait(_AGAIN if self._rows is None else 0):
+        while not self.ended.wait(_AGAIN if self._rows is None else 0):
             if self._rows is not None:
                 try:
                     cancel_rows(self._rows, self._session)
                 except PgproofError as error:
                     log.debug("not cancelled", reason=error.message)
-            if self._ended.wait(_AGAIN):
+            if self.ended.wait(_AGAIN):
                 break
         log.info("an export was left, its query is cancelled", rows=sum(self.done.stats.values()))

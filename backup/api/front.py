@@ -8,6 +8,7 @@ from __future__ import annotations
 from backup.api.edge import App, Receive, Scope, Send
 from backup.api.guard import Guard
 from backup.api.library import LIST, Library
+from backup.bootstrap import now
 from backup.domain.access import Scope as TokenScope
 from backup.domain.access import find_token
 
@@ -46,6 +47,6 @@ class Front:
         if len(said) != 1 or said[0][: len(_BEARER)].lower() != _BEARER:
             return None
         token = find_token(self._guard.tokens, said[0][len(_BEARER) :].decode("latin-1").strip())
-        if token is None or TokenScope.READ not in token.scopes:
+        if token is None or token.has_ended(now()) or TokenScope.READ not in token.scopes:
             return None
         return self._library.answered(scope["query_string"])

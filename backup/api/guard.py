@@ -1,7 +1,7 @@
-"""Who is let in: a bearer token with the scope that a route asks for.
+"""Who is let in: a bearer token with the scope that a route asks for, in its time.
 
-Owns what is answered to a token that is missing, wrong or not enough, and how often a caller may be wrong. A token is
-never logged: people are told its place in the list.
+Owns what is answered to a token that is missing, wrong, over or not enough, and how often a caller may be wrong. A
+token is never logged: people are told its place in the list.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.security import HTTPBearer
 
 from backup.api.failures import Refused
+from backup.bootstrap import now
 from backup.domain.access import Scope, Token, find_token
 from backup.logs import log
 
@@ -38,10 +39,10 @@ class Failures:
 
     def add(self, address: str) -> int:
         """Count one more, and say how many there were within the minute."""
-        now = time.monotonic()
-        begun, count = self._seen.pop(address, (now, 0))
-        if now - begun > _WINDOW:
-            begun, count = now, 0
+        moment = time.monotonic()
+        begun, count = self._seen.pop(address, (moment, 0))
+        if moment - begun > _WINDOW:
+            begun, count = moment, 0
         self._seen[address] = (begun, count + 1)
         while len(self._seen) > _MOST_CALLERS:
             self._seen.popitem(last=False)
@@ -65,8 +66,22 @@ class Guard:
         self.failures = Failures()
 
     def identify(self, presented: str, address: str) -> Token:
-        """The token that was presented. Raises Refused: 401 where it is none of ours, 429 after too many such."""
+        """The token that was presented.
+
+        Raises:
+            Refused: 401 where it is none of ours, or its time is over; 429 after too many that are none of ours.
+        """
         found = find_token(self.tokens, presented)
+        if found and found.end and found.has_ended(now()):
+            ended = f"{found.end:%Y-%m-%dT%H:%M:%SZ}"
+            log.warning("a token whose time is over", token=found.name, ended=ended, address=address)
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED,
+                "the time of this token is over",
+                code="unauthorized",
+                hint="ask for a new one: PGPROOF_API_TOKENS of the service says until when each is good",
+                headers={"WWW-Authenticate": 'Bearer realm="pgproof", error="invalid_token"'},
+            )
         if found:
             return found
         count = self.failures.add(address)

@@ -43,7 +43,7 @@ class Jobs:
 
     def start(self, order: Order) -> Run:
         """See Runner; the key names the Job, so that it is known again by whichever replica is asked."""
-        template = choose(templates_of(self._cluster, self._release), order.kind, order.database)
+        template = choose(templates_of(self._cluster, self._release), order.kind, order.database, target=order.target)
         args = _args(template, order)
         name = _name_of(template, order.key) if order.key else new_name(template)
         with self._lock:

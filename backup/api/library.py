@@ -59,6 +59,10 @@ class Library:
         """What was seen last."""
         return self._watch.sightings()
 
+    def targets(self) -> frozenset[str]:
+        """The names of what there are backups of, or folders of runs."""
+        return frozenset(holding.target for each in self.sightings() for holding in each.holdings)
+
     def page(self, question: bytes, *, target: str | None, limit: int, before: str | None) -> bytes:
         """One page of the list, as JSON; kept under the question as it was written, for `answered`.
 

@@ -38,12 +38,16 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
 
 
+DATABASE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Of a release."""
+
+
 class Asked(BaseModel):
     """A body that asks for a run."""
 
     model_config = ConfigDict(extra="forbid")
 
-    database: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = Field(
+    database: Annotated[str, StringConstraints(pattern=DATABASE)] | None = Field(
         default=None, description="In a cluster: which of the release's several; nowhere else."
     )
 

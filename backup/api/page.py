@@ -85,6 +85,7 @@ async def status(request: Request, target: Annotated[str | None, Query(max_lengt
             view=view,
             runs=await _runs(state.runner),
             may_trigger=Scope.TRIGGER in token.scopes,
+            backs_up=chosen is None or state.settings.serve.release is not None or chosen == state.target,
             key=key_of_forms(request, token),
         )
     )
@@ -143,12 +144,14 @@ async def start(request: Request, kind: str) -> Response:
     require_own(request, token, form)
     request.app.state.guard.require(token, Scope.TRIGGER)
     runner: Runner = request.app.state.runner
-    by = f"{token.name}, on the page"
+    by, target = f"{token.name}, on the page", form.get("target")
+    if target is not None and target not in request.app.state.library.targets():
+        raise NotFound("no such target", hint="go back to the overview")
     try:
         if kind == "backup":
-            run = await begin(runner, "backup", BackupOrder(), by=by)
+            run = await begin(runner, "backup", BackupOrder(), by=by, target=target)
         elif kind == "drill":
-            run = await begin(runner, "drill", _drill_of(form), by=by)
+            run = await begin(runner, "drill", _drill_of(form), by=by, target=target)
         else:
             raise NotFound("nothing of that kind is started here")
     except Busy as error:
@@ -172,13 +175,13 @@ async def show(request: Request, run: RunId) -> Response:
     token = signed_in(request)
     runner: Runner = request.app.state.runner
     found = await asyncio.to_thread(runner.find, run)
-    lines = await asyncio.to_thread(runner.log_of, run)
+    told = (await asyncio.to_thread(runner.log_of, run)).since(0)
     return HTMLResponse(
         render(
             "run.html",
             run=found,
-            lines=[line for _, line in lines.since(0)],
-            last=max((number for number, _ in lines.since(0)), default=0),
+            lines=[line for _, line in told],
+            last=told[-1][0] if told else 0,
             key=key_of_forms(request, token),
         )
     )

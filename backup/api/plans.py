@@ -69,5 +69,9 @@ class Plans:
         return Plan(store=store.url, rules=rules.text, pruning=made)
 
     def _make(self, target: str, store: Store, rules: Rules) -> Pruning:
-        with self._lock:  # what is remembered of a store is not for two at once
+        if not self._lock.acquire(timeout=_PATIENCE):  # what is remembered of a store is not for two at once
+            raise TimeoutError(f"somebody else still waits for {store.url}")
+        try:
             return prune(target, store, rules, clock=now, dry_run=True)
+        finally:
+            self._lock.release()

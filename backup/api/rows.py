@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from backup.domain.access import Scope as TokenScope
 from backup.domain.access import Token
 from backup.errors import PgproofError
 from backup.logs import log
+from backup.settings import Settings
 
 MOST_EXPORTS = 4
 """At a time: each holds two sessions and a snapshot of the database. A guess."""
@@ -84,24 +86,30 @@ async def _gone(receive: Receive) -> None:
 
 
 class Exports:
-    """How many are under way."""
+    """Those that are under way: also one that was left, until its sessions have ended."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self._begun: list[Export] = []
 
+    def begin(self, settings: Settings) -> Export:
+        """One more. Raises Refused where there are too many."""
+        self._begun = [each for each in self._begun if not each.ended.is_set()]
+        if len(self._begun) >= MOST_EXPORTS:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{len(self._begun)} exports are under way already",
+                code="busy",
+                headers={"Retry-After": "30"},
+            )
+        export = Export(settings)
+        self._begun.append(export)
+        return export
 
-class _Counted(Streamed):
-    """One that makes room for the next when it has ended."""
-
-    def __init__(self, export: Export, first: bytes, exports: Exports) -> None:
-        super().__init__(export, first)
-        self._exports = exports
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._exports.count -= 1
+    def finish(self, seconds: float) -> None:
+        """Wait for the end of those that were left, at most so long: a query must not outlive the service."""
+        end = time.monotonic() + seconds
+        for each in self._begun:
+            each.ended.wait(max(0.0, end - time.monotonic()))
 
 
 @router.get(
@@ -117,19 +125,10 @@ async def export_rows(request: Request, token: Annotated[Token, Depends(Allowed(
     """
     state = request.app.state
     exports: Exports = state.exports
-    if exports.count >= MOST_EXPORTS:
-        raise Refused(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"{exports.count} exports are under way already",
-            code="busy",
-            headers={"Retry-After": "30"},
-        )
-    exports.count += 1
-    export = Export(state.settings)
+    export = exports.begin(state.settings)
+    log.info("an export is asked for", by=token.name)
     try:
-        log.info("an export is asked for", by=token.name)
-        return _Counted(export, await export.start(), exports)
+        return Streamed(export, await export.start())
     except BaseException:
-        exports.count -= 1
         export.leave()
         raise

@@ -31,6 +31,7 @@ class Order:
     Attributes:
         words: of the command line, behind the command's name; no secret.
         database: which of a release's several, in a cluster; None for the only one.
+        target: whose of these it is, where none is named.
         key: by which the same order is known again, or None.
         by: who ordered it, for the log.
     """
@@ -38,6 +39,7 @@ class Order:
     kind: Kind
     words: tuple[str, ...] = ()
     database: str | None = None
+    target: str | None = None
     key: str | None = None
     by: str
 

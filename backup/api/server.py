@@ -29,6 +29,8 @@ _IDLE = 15
 """Seconds that a connection stays open between two requests."""
 _GRACE = 20
 """Seconds that answers on their way have when the service is stopped; Kubernetes kills after 30."""
+_CANCEL = 3.0
+"""Seconds that the database then has to end the queries of exports. A guess."""
 _FIRST_LOOK = 5.0
 """Seconds that the first look at each store has before callers are wanted."""
 
@@ -82,6 +84,7 @@ def serving(settings: Settings, stores: Sequence[StoreSettings], words: Sequence
             server.should_exit = True
             runner.stop()
             thread.join(_GRACE + 5)
+            app.state.exports.finish(_CANCEL)
             watch.stop()
             listening.close()
 

@@ -6,7 +6,6 @@ Owns that cookie. Nothing of a session is kept by the service.
 from __future__ import annotations
 
 import secrets
-import time
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,11 +13,14 @@ from fastapi import Request, Response
 
 from backup.api.failures import Refused
 from backup.api.guard import Guard
+from backup.bootstrap import now
 from backup.domain.access import Scope, Token, find_session, form_key, is_form_key, make_session
 
 COOKIE = "pgproof_session"
 LIFETIME = 12 * 3600
 """Seconds: a working day."""
+_MOST_FIELDS = 20
+"""Of a form; ours have two."""
 
 
 class SignedOut(Refused):
@@ -29,8 +31,8 @@ class SignedOut(Refused):
 
 
 def sign_in(request: Request, response: Response, token: Token) -> None:
-    """Begin a session."""
-    session = make_session(token, expires=int(time.time()) + LIFETIME, nonce=secrets.token_hex(16))
+    """Begin a session; where its token ends before it, it ends with that."""
+    session = make_session(token, expires=int(now().timestamp()) + LIFETIME, nonce=secrets.token_hex(16))
     response.set_cookie(
         COOKIE,
         session,
@@ -50,7 +52,7 @@ def sign_out(response: Response) -> None:
 def signed_in(request: Request) -> Token:
     """Whose session a request belongs to. Raises SignedOut, or Refused where the token may not read."""
     guard: Guard = request.app.state.guard
-    token = find_session(guard.tokens, request.cookies.get(COOKIE, ""), now=time.time())
+    token = find_session(guard.tokens, request.cookies.get(COOKIE, ""), now=now())
     if token is None:
         raise SignedOut
     guard.require(token, Scope.READ)
@@ -64,13 +66,28 @@ def key_of_forms(request: Request, token: Token) -> str:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, the last of each name. Raises Refused where the form came from elsewhere."""
-    origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site", "same-origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if foreign or site not in {"same-origin", "none"}:
-        raise Refused(HTTPStatus.FORBIDDEN, "this form came from another site", code="forbidden")
+    if not _is_ours(request.headers.get("origin"), request.headers.get("host")) or site not in {"same-origin", "none"}:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "this form came from another site",
+            code="forbidden",
+            hint="a proxy in between must pass on the header Host as it came",
+        )
     body = (await request.body()).decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(body, keep_blank_values=True, max_num_fields=20).items()}
+    try:
+        found = parse_qs(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "this is none of our forms", code="bad_request") from error
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _is_ours(origin: str | None, host: str | None) -> bool:
+    """Whether an Origin, where there is one, is that of the page that was asked for."""
+    try:
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # it is no address at all
+        return False
 
 
 def require_own(request: Request, token: Token, form: dict[str, str]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from backup.api.failures import documented
 from backup.api.guard import BEARER, Allowed
-from backup.api.orders import BackupOrder, DrillOrder, RestoreOrder, SyncOrder
+from backup.api.orders import DATABASE, BackupOrder, DrillOrder, RestoreOrder, SyncOrder
 from backup.api.runs import Busy, Kind, Order, Run, Runner
 from backup.domain.access import Scope, Token
-from backup.errors import PgproofError
+from backup.errors import NotFound, PgproofError
 from backup.logs import log
 
 router = APIRouter(dependencies=[Depends(BEARER)])
@@ -29,6 +29,9 @@ Key = Annotated[
         pattern=r"^[\x21-\x7e]+$",
         description="The same order with the same key starts one run only, however often it is sent.",
     ),
+]
+Database = Annotated[
+    str | None, Query(pattern=DATABASE, description="In a cluster: which of the release's several; nowhere else.")
 ]
 _ANSWERS = {
     202: {
@@ -46,11 +49,11 @@ async def begin(
     *,
     by: str,
     key: str | None = None,
+    target: str | None = None,
 ) -> Run:
-    """Start what a body asks for. Raises what Runner.start does."""
-    return await asyncio.to_thread(
-        runner.start, Order(kind=kind, words=order.words, database=order.database, key=key and f"{by} {key}", by=by)
-    )
+    """Start what a body asks for; `target` is what the page was looking at. Raises what Runner.start does."""
+    made = Order(kind=kind, words=order.words, database=order.database, target=target, key=key and f"{by} {key}", by=by)
+    return await asyncio.to_thread(runner.start, made)
 
 
 def _located(response: Response, run: Run) -> Run:
@@ -105,17 +108,23 @@ class Begun(BaseModel):
     responses={202: {"description": "They have begun."}, **documented(401, 403, 404, 409, 422, 429)},
     summary="For schedulers that can only GET: back up, and sync where that is set up",
 )
-async def cron(request: Request, token: Trigger, key: Key = None) -> Begun:
+async def cron(request: Request, token: Trigger, key: Key = None, database: Database = None) -> Begun:
     """By a bearer token alone, never by a cookie. 409 where a backup is under way; then nothing was started.
 
     A sync that cannot begin is only told in the log: the backup has begun.
     """
     state = request.app.state
-    runs = [await begin(state.runner, "backup", BackupOrder(), by=token.name, key=key and f"{key} backup")]
+    runs = [
+        await begin(state.runner, "backup", BackupOrder(database=database), by=token.name, key=key and f"{key} backup")
+    ]
     if state.has_sync:
         try:
-            runs.append(await begin(state.runner, "sync", SyncOrder(), by=token.name, key=key and f"{key} sync"))
-        except Busy as error:
+            runs.append(
+                await begin(
+                    state.runner, "sync", SyncOrder(database=database), by=token.name, key=key and f"{key} sync"
+                )
+            )
+        except (Busy, NotFound) as error:  # one is under way, or the release has none
             log.info("no sync was started", reason=error.message)
         except PgproofError as error:
             log.warning("no sync was started", reason=error.message, hint=error.hint)

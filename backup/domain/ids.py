@@ -85,7 +85,7 @@ def parse_reference(text: str) -> Reference:
     if backup:
         return backup
     try:
-        return AtOrBefore(_last_moment(text))
+        return AtOrBefore(last_moment(text))
     except (ValueError, OverflowError):
         raise UsageError(
             f"{text!r} names no backup",
@@ -93,7 +93,7 @@ def parse_reference(text: str) -> Reference:
         ) from None
 
 
-def _last_moment(text: str) -> datetime:
+def last_moment(text: str) -> datetime:
     """The last moment that a time means, in UTC. Raises ValueError or OverflowError where it means none."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

@@ -19,6 +19,7 @@ OURS = "app.kubernetes.io/name=pgproof"
 RELEASE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 DATABASE = "pgproof/database"
+_TARGET = "PGPROOF_TARGET"
 ONLY = "default"
 """What a release with a single database calls it."""
 
@@ -32,6 +33,13 @@ class Template:
     component: str
     database: str
     cronjob: Object = field(repr=False)
+
+    @property
+    def target(self) -> str | None:
+        """What its backups are called, where the release says that; else it is the database's own name."""
+        pod = self.cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        said = [each for container in pod["containers"] for each in container.get("env", ())]
+        return next((each.get("value") for each in said if each["name"] == _TARGET), None)
 
 
 def templates_of(cluster: Cluster, release: str | None) -> list[Template]:
@@ -62,14 +70,20 @@ def templates_of(cluster: Cluster, release: str | None) -> list[Template]:
     return chosen
 
 
-def choose(templates: Iterable[Template], component: Component, database: str | None) -> Template:
+def choose(
+    templates: Iterable[Template], component: Component, database: str | None, *, target: str | None = None
+) -> Template:
     """The template of a release for a component and one of its databases, or for the only one.
+
+    Where no database is named and there are several, it is the one of that target.
 
     Raises:
         NotFound: there is none.
         UsageError: there are several databases to choose from.
     """
     fitting = {each.database: each for each in templates if each.component == component}
+    if database is None and target and len(fitting) > 1:
+        database = next((each.database for each in fitting.values() if each.target == target), None)
     if database is None and len(fitting) > 1:
         raise UsageError("the release has several databases", hint=f"choose one with --database: {_list(fitting)}")
     name = database or next(iter(fitting), ONLY)

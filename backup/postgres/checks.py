@@ -30,7 +30,7 @@ _ROOT_CHECKED = {"verify-ca": "certificate checked", "verify-full": "certificate
 def check_source(
     address: Address,
     *,
-    clients: Iterable[Client],
+    clients: Iterable[Client] | None,
     connect_timeout: int,
     filtered: bool,
     with_roles: bool = True,
@@ -40,7 +40,7 @@ def check_source(
 
     Args:
         address: as the user gave it.
-        clients: what is installed.
+        clients: what is installed; None where rows alone are wanted, for which it takes no program.
         connect_timeout: seconds for one attempt.
         filtered: a setting leaves parts of the database out; then rights that are missing are only a warning.
         with_roles: the definitions of roles are wanted.
@@ -68,7 +68,7 @@ def check_source(
 
 def _checks(
     connection: Connection,
-    clients: Iterable[Client],
+    clients: Iterable[Client] | None,
     jobs: Callable[[int], int],
     *,
     filtered: bool,
@@ -85,7 +85,7 @@ def _checks(
     )
     yield _sessions(connection, jobs(database.bytes))
     yield from _surroundings(connection, database, with_roles=with_roles)
-    yield from check_readable(connection, filtered=filtered)
+    yield from check_readable(connection, filtered=filtered, large_objects=clients is not None)
 
 
 def _address(given: Address, direct: Address) -> Check:
@@ -153,12 +153,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _versions(database: Database, clients: Iterable[Client]) -> Check:
-    try:
-        client = choose(clients, server=database.server_major)
-    except PgproofError as error:
-        return failed("versions", error)
-    said = f"server {database.server_version}, pg_dump {client.version}"
+def _versions(database: Database, clients: Iterable[Client] | None) -> Check:
+    said = f"server {database.server_version}"
+    if clients is None:
+        said += ", whose rows are read without pg_dump"
+    else:
+        try:
+            said += f", pg_dump {choose(clients, server=database.server_major).version}"
+        except PgproofError as error:
+            return failed("versions", error)
     if database.server_major < _OLDEST:
         return Check(
             name="versions",

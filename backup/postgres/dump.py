@@ -236,19 +236,45 @@ class _PermittedOutput(WholeOutput):
             raise PartUnavailable(error.message, detail=error.detail, hint=error.hint) from error
 
 
+_MAGIC = b"PGDMP"
+_LAST = bytes(5)
+"""What every archive ends with that was written to a pipe: the length of a block that is empty, as the archive's
+integers are (a sign, four bytes), or the place of data that is not known (pg_backup_custom.c)."""
+
+
 class _DumpStream(WholeOutput):
-    """pg_dump's output. With its first byte it holds all its locks; no byte is told before every other lane does."""
+    """pg_dump's output. With its first byte it holds all its locks; no byte is told before every other lane does.
+
+    That it ended well is not believed of what is no archive from the first byte to the last: a script in its place may
+    hand on neither its output nor its exit status.
+    """
 
     def __init__(self, child: Child, gate: Gate) -> None:
         super().__init__(child)
         self._gate: Gate | None = gate
+        self._program = child.program
+        self._length = 0
+        self._first = self._last = b""
 
     def read(self, size: int, /) -> bytes:
         data = super().read(size)
+        self._refuse_no_archive(data)
         if self._gate and data:
             gate, self._gate = self._gate, None
             gate.wait()
         return data
+
+    def _refuse_no_archive(self, data: bytes) -> None:
+        """Look at what is read. Raises DumpFailed at its end where it was no whole archive."""
+        self._length += len(data)
+        self._first = (self._first + data[: len(_MAGIC)])[: len(_MAGIC)]
+        self._last = (self._last + data[-len(_LAST) :])[-len(_LAST) :]
+        if data or (self._first == _MAGIC and self._last == _LAST):
+            return
+        raise DumpFailed(
+            f"{self._program} ended with exit status 0, but what it gave is no whole archive: {self._length} bytes",
+            hint=f"look what {self._program} is here; a script in its place must hand on its output and exit status",
+        )
 
 
 def _failure(child: Child, status: int) -> DumpFailed | AccessDenied:

@@ -37,12 +37,13 @@ class _Kind:
     schemas: tuple[str, ...]
 
 
-def check_readable(connection: Connection, *, filtered: bool) -> Iterator[Check]:
+def check_readable(connection: Connection, *, filtered: bool, large_objects: bool = True) -> Iterator[Check]:
     """Schemas, tables, sequences, large objects and row-level security, in this order.
 
     Args:
         connection: in the database, with pg_catalog first in the search path.
         filtered: a setting leaves parts of the database out, perhaps those that cannot be read: only warn.
+        large_objects: they are wanted.
     """
     row = connection.execute(read_query("relations")).fetchone()
     if row is None:
@@ -55,7 +56,8 @@ def check_readable(connection: Connection, *, filtered: bool) -> Iterator[Check]
         _Kind(word="sequence", count=sequences, denied=_safe(unseen), schemas=_safe(sequence_spaces)),
     ):
         yield _relations(role, kind, filtered=filtered)
-    yield _large_objects(role, connection)
+    if large_objects:
+        yield _large_objects(role, connection)
     yield _row_security(role, _safe(hidden), filtered=filtered)
 
 

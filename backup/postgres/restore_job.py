@@ -38,6 +38,7 @@ class RestoreOptions:
         analyze: gather statistics in the end.
         maintenance_database: where CREATE DATABASE is said.
         head_limit: bytes of a table of contents that may be kept in a file.
+        lock_wait_timeout: seconds that rows wait for the lock of a table which they come into.
         make_roles: create roles that are missing, on a server that is thrown away.
         large: bytes of rows above which a table's indexes are made while others are loaded. A program's start and its
             connection cost some 30 ms, in which as many bytes are indexed (a guess).
@@ -48,6 +49,7 @@ class RestoreOptions:
     maintenance_database: str = "postgres"
     connect_timeout: int = 10
     head_limit: int = HEAD_LIMIT
+    lock_wait_timeout: int = 60
     make_roles: bool = False
     large: int = 8 << 20
 

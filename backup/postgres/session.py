@@ -64,6 +64,11 @@ def keep_alive(connection: Connection) -> None:
         connection.execute("SELECT pg_catalog.set_config(%(name)s, %(value)s, false)", {"name": name, "value": value})
 
 
+def wait_for_locks(connection: Connection, seconds: int) -> None:
+    """Let it fail rather than wait for longer than that for a table that others hold."""
+    connection.execute("SELECT pg_catalog.set_config('lock_timeout', %(time)s, false)", {"time": f"{seconds}s"})
+
+
 @contextmanager
 def own_path(connection: Connection) -> Iterator[None]:
     """Let triggers and checks find what they name without a schema, as they do when the application writes.

@@ -22,6 +22,7 @@ class PostgresSource:
     """A database at an address, read through the installed clients.
 
     Attributes:
+        clients: None where rows alone are wanted, for which it takes no program.
         filtered: whether a setting leaves parts of the database out; then what cannot be read is only a warning.
         globals: whether the definitions of roles are wanted.
         jobs: lanes of a dump; None for as many as fit the database.
@@ -29,7 +30,7 @@ class PostgresSource:
     """
 
     address: Address
-    clients: tuple[Client, ...]
+    clients: tuple[Client, ...] | None
     connect_timeout: int = 10
     filtered: bool = False
     globals: bool = True

@@ -31,7 +31,8 @@ class ServeSettings(Section):
     tokens: Annotated[Tokens | None, Env("PGPROOF_API_TOKENS")] = Field(
         default=None,
         description="Bearer tokens, separated by commas or lines, each 16 characters or more: token, which may read, "
-        "data and trigger, or token=scope+scope of read, data, trigger, restore. Two while one is changed for another.",
+        "data and trigger, or token=scope+scope of read, data, trigger, restore; with @2026-12-31 behind it, it ends "
+        "with that day (UTC). Two while one is changed for another.",
     )
     host: Annotated[str, Env("PGPROOF_SERVE_HOST")] = Field(
         default="127.0.0.1", description="Address to listen at; 0.0.0.0 or :: for all of this machine."

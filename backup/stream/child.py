@@ -162,6 +162,10 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
+    def kill(self) -> None:
+        """End it at once, without waiting; from any thread."""
+        self._process.kill()
+
     def stop(self) -> None:
         """End it and all that it started, if they run, and let go of the pipes. May be called more than once."""
         try:

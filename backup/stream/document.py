@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from backup.errors import UsageError
-from backup.stream.json_text import JsonText, loaded
+from backup.stream.json_text import Ambiguous, JsonText
 from backup.stream.readers import ByteReader
 
 _TWICE = "a document has each table and each of its parts once"
@@ -118,7 +118,7 @@ class _Scan:
                 self._data()
             else:
                 text.where = f", in {name}"
-                self.said[name] = loaded(text.value()[1])
+                self.said[name] = text.whole_value()
         text.where = ""
         if text.next():
             text.refuse("it has ended, but there is more")
@@ -135,7 +135,7 @@ class _Scan:
             text.where = where
             if text.next() not in ('"', ""):
                 text.refuse("a name is missing")
-            name = loaded(text.value()[1])
+            name = text.whole_value()
             text.skip(":")
             yield name
             text.where = where
@@ -172,9 +172,13 @@ class _Scan:
                 text.refuse("a row is no object")
             here = text.offset
             row, raw = text.value()
+            if isinstance(row, Ambiguous):
+                text.refuse(f"{row.twice} stands twice in a row")
             keys = tuple(row)
             if keys != seen:
-                names = keys if all(map(str.isascii, keys)) else tuple(loaded(raw))
+                names = keys if all(map(str.isascii, keys)) else tuple(text.loaded(raw))
+                if len(names) < len(keys):
+                    text.refuse("a name stands twice in a row")
                 if seen is None or set(names) != set(columns):
                     if seen is not None:
                         yield RowGroup(columns=columns, first=first, rows=number - first, offset=offset)

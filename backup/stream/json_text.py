@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -34,7 +35,21 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _NotJson(f"{name} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+class Ambiguous(dict[str, Any]):
+    """An object in which a name stands twice: `twice`, the first such. Of its values this is the last."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.twice = next(name for place, name in enumerate(names) if name in names[:place])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Ambiguous(pairs)
+
+
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
 class JsonText:
@@ -105,7 +120,7 @@ class JsonText:
                     continue
                 if unfinished and self._ended:
                     self.refuse_cut()
-                self.refuse(error.msg, error.pos)
+                self.refuse(error.msg.removesuffix(" at"), error.pos)
             except _NotJson as error:
                 self.refuse(str(error))
             except RecursionError:
@@ -115,6 +130,23 @@ class JsonText:
             text = self._text[self._at : end]
             self._at = end
             return value, text
+
+    def whole_value(self) -> Any:  # noqa: ANN401 -- JSON
+        """Take the next value: as it is, as `loaded` says."""
+        return self.loaded(self.value()[1])
+
+    def loaded(self, text: str) -> Any:  # noqa: ANN401 -- JSON
+        """A value that was taken, as it is; of its numbers only small whole ones are such.
+
+        Half a surrogate pair in a name becomes an escape: no database has it in one.
+        """
+        try:
+            value = json.loads(text.encode("latin-1"), parse_int=_figure, parse_float=str)
+        except RecursionError:
+            self.refuse("values are nested too deep")
+        if isinstance(value, dict):
+            return {_encodable(name): each for name, each in value.items()}
+        return _encodable(value) if isinstance(value, str) else value
 
     def refuse(self, why: str, at: int | None = None) -> NoReturn:
         """Say that it is no document, and where."""
@@ -137,11 +169,12 @@ class JsonText:
             self.refuse(f"a value has more than {_LARGEST} bytes")
         data = self._file.read(max(READ_SIZE, held))
         if self._utf8:
+            begun = len(self._utf8.getstate()[0])  # of a character that goes on
             try:
                 self._utf8.decode(data, final=not data)
-            except UnicodeDecodeError:
+            except UnicodeDecodeError as error:
                 if data:
-                    self.refuse("it is not UTF-8", len(self._text))
+                    self.refuse("it is not UTF-8", len(self._text) - begun + error.start)
                 self._ended = True
                 self.refuse_cut()
         self._ended = not data
@@ -151,10 +184,8 @@ class JsonText:
         return not self._ended
 
 
-def loaded(text: str) -> Any:  # noqa: ANN401 -- JSON
-    """A value whose text was decoded as Latin-1, as it is; of its numbers only small whole ones are such."""
-    value = json.loads(text.encode("latin-1"), parse_int=_figure, parse_float=str)
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _figure(digits: str) -> int | str:

@@ -229,8 +229,8 @@ class Catalog:
                 hint="pgproof drill latest proves one",
             )
         raise NotFound(
-            f"no backup of {target}{when} in {self.store.url}",
-            hint="pgproof list shows what there is" if listing.backups else self._other_targets(target),
+            f"no{' complete' * bool(listing.backups)} backup of {target}{when} in {self.store.url}",
+            hint=_others(listing, reference) if listing.backups else self._other_targets(target),
         )
 
     def open_part(self, backup: Manifest, part: Part) -> AbstractContextManager[StoredStream]:
@@ -288,6 +288,14 @@ def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, list
     if isinstance(reference, LatestProven):
         return listing.is_proven(backup)
     return isinstance(reference, Latest) or backup.snapshot.time <= reference.moment
+
+
+def _others(listing: Listing, reference: Latest | LatestProven | AtOrBefore) -> str:
+    """What there is where nothing complete is meant: the newest that an id alone means."""
+    moment = reference.moment if isinstance(reference, AtOrBefore) else None
+    lesser = [each for each in listing.backups if moment is None or each.snapshot.time <= moment]
+    said = "pgproof list shows what there is"
+    return f"{said}; {lesser[-1].id} ({listing.standing(lesser[-1])}) is meant by its id alone" if lesser else said
 
 
 def _warn_of_newer(listing: Listing, reference: Latest | LatestProven | AtOrBefore, found: Manifest) -> None:

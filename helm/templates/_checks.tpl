@@ -1,6 +1,6 @@
 {{/* Refuses values that do not fit together, all at once. What one value alone may be, says values.schema.json. */}}
 {{- define "pgproof.check" -}}
-{{- $problems := concat (include "pgproof.databaseProblems" . | fromJsonArray) (include "pgproof.storeProblems" . | fromJsonArray) (include "pgproof.syncProblems" . | fromJsonArray) (include "pgproof.otherProblems" . | fromJsonArray) -}}
+{{- $problems := concat (include "pgproof.databaseProblems" . | fromJsonArray) (include "pgproof.storeProblems" . | fromJsonArray) (include "pgproof.syncProblems" . | fromJsonArray) (include "pgproof.serveProblems" . | fromJsonArray) (include "pgproof.otherProblems" . | fromJsonArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}
@@ -12,7 +12,7 @@ them with the program's own list). Takes the configuration.
 */}}
 {{- define "pgproof.secretsIn" -}}
 {{- $found := list -}}
-{{- $sections := dict "database" .database "encryption" .encryption "sync" .sync "metrics" .metrics -}}
+{{- $sections := dict "database" .database "encryption" .encryption "sync" .sync "metrics" .metrics "serve" .serve -}}
 {{- if kindIs "map" .notify -}}
 {{- $notify := .notify -}}
 {{- $_ := set $sections "notify" (pick .notify "to") -}}
@@ -23,7 +23,7 @@ them with the program's own list). Takes the configuration.
 {{- end -}}
 {{- range $path, $section := $sections -}}
 {{- if kindIs "map" $section -}}
-{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" "pushgateway" (ternary "to" "" (eq $path "notify")) (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
+{{- range $key := list "access_key" "secret_key" "session_token" "identity" "identity_passphrase" "pushgateway" "tokens" (ternary "to" "" (eq $path "notify")) (hasPrefix "stores." $path | ternary "" "url") "secret" -}}
 {{- if get $section $key -}}{{- $found = append $found (printf "%s.%s" $path $key) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -49,7 +49,7 @@ them with the program's own list). Takes the configuration.
 {{- $problems = append $problems (printf "%s and config.database.url_file both name a database: use one of them" $where) -}}
 {{- end -}}
 {{- range $path := include "pgproof.secretsIn" $db.config | fromJsonArray -}}
-{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "sync" "sync.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
+{{- $problems = append $problems (printf "config.%s would put a secret into a ConfigMap: name a Secret in %s" $path (hasPrefix "notify.webhook" $path | ternary "webhook.existingSecret" (get (dict "metrics" "pushgateway.existingSecret" "database" "database.existingSecret" "stores" "store.existingSecret" "encryption" "encryption.identity.existingSecret" "sync" "sync.existingSecret" "serve" "serve.tokens.existingSecret" "notify" "notify.existingSecret") (splitList "." $path | first)))) -}}
 {{- end -}}
 {{- if $db.config.target -}}
 {{- $problems = append $problems (printf "config.target is set: write %s.target instead" $where) -}}

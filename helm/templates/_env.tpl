@@ -51,18 +51,18 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.webhook.existingSecret $values.webhook.url) (not (has .component (list "test" "watch"))) }}
+{{- if and (or $values.webhook.existingSecret $values.webhook.url) (not (has .component (list "test" "watch" "serve"))) }}
 {{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
 {{- end }}
-{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch"))) }}
+{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch" "serve"))) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_NOTIFY" $values.notify.existingSecret "addresses" "optional") }}
 {{- if eq .component "backup" }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_PING_URL" $values.notify.existingSecret "ping" "optional") }}
 {{- end }}
 {{- end }}
-{{- if and $values.events.enabled (not (has .component (list "test" "watch"))) }}
+{{- if and $values.events.enabled (not (has .component (list "test" "watch" "serve"))) }}
 - {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
 {{- end }}
 {{- if and (or $values.pushgateway.existingSecret $values.pushgateway.url) (has .component (list "backup" "restore" "drill")) }}
@@ -75,6 +75,24 @@
 - {name: PGPROOF_WATCH_EVERY, value: {{ $values.watch.every | int | quote }}}
 {{- with include "pgproof.watchTargets" .root }}
 - {name: PGPROOF_WATCH_TARGETS, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- if eq .component "serve" }}
+- {name: PGPROOF_SERVE_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_SERVE_PORT, value: {{ $values.serve.port | int | quote }}}
+- {name: PGPROOF_SERVE_EVERY, value: {{ $values.serve.every | int | quote }}}
+- {name: PGPROOF_SERVE_RELEASE, value: {{ .root.Release.Name | quote }}}
+{{- with $values.serve.tokens }}
+{{- if .existingSecret }}
+{{ include "pgproof.secretEnv" (list "PGPROOF_API_TOKENS" .existingSecret .secretKey) }}
+{{- end }}
+{{- end }}
+{{- with $values.serve.proxies }}
+- {name: PGPROOF_SERVE_PROXIES, value: {{ join "," . | quote }}}
+{{- end }}
+{{- if $values.serve.tls.existingSecret }}
+- {name: PGPROOF_SERVE_TLS_CERT, value: /etc/pgproof-tls/tls.crt}
+- {name: PGPROOF_SERVE_TLS_KEY, value: /etc/pgproof-tls/tls.key}
 {{- end }}
 {{- end }}
 {{- if and .db.restoreSecret (eq .component "restore") }}

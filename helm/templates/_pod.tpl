@@ -1,4 +1,4 @@
-{{/* The one pod template, of every Job and of the watch. Takes a dict of root, db, component, args and resources. */}}
+{{/* The one pod template, of every Job, of the watch and of the HTTP service. Takes a dict of root, db, component, args and resources. */}}
 {{- define "pgproof.podTemplate" -}}
 {{- $values := .root.Values -}}
 metadata:
@@ -14,10 +14,10 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  restartPolicy: {{ eq .component "watch" | ternary "Always" "Never" }}
+  restartPolicy: {{ has .component (list "watch" "serve") | ternary "Always" "Never" }}
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds | int64 }}
-  serviceAccountName: {{ include "pgproof.serviceAccountName" .root | quote }}
-  automountServiceAccountToken: {{ and $values.events.enabled (not (has .component (list "test" "watch"))) }}
+  serviceAccountName: {{ include (eq .component "serve" | ternary "pgproof.serveAccountName" "pgproof.serviceAccountName") .root | quote }}
+  automountServiceAccountToken: {{ or (eq .component "serve") (and $values.events.enabled (not (has .component (list "test" "watch")))) }}
   # The names of the namespace's Services do not belong into the environment.
   enableServiceLinks: false
   {{- with $values.imagePullSecrets }}
@@ -45,8 +45,8 @@ spec:
       envFrom:
         {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- if eq .component "watch" }}
-      {{- include "pgproof.watchPorts" .root | nindent 6 }}
+      {{- if has .component (list "watch" "serve") }}
+      {{- include "pgproof.servicePorts" . | nindent 6 }}
       {{- end }}
       resources:
         {{- toYaml .resources | nindent 8 }}
@@ -89,6 +89,9 @@ spec:
 {{- if eq .component "drill" }}
 - {{ .db.drill.postgres.image | empty | ternary "{name: server, mountPath: /drill}" "{name: server-socket, mountPath: /var/run/postgresql}" }}
 {{- end }}
+{{- if and (eq .component "serve") $values.serve.tls.existingSecret }}
+- {name: tls, mountPath: /etc/pgproof-tls, readOnly: true}
+{{- end }}
 {{- if $values.store.persistence.enabled }}
 - {name: backups, mountPath: {{ $values.store.persistence.mountPath | quote }}}
 {{- end }}
@@ -114,6 +117,12 @@ spec:
 {{- end }}
 {{- if eq .component "drill" }}
 {{ include "pgproof.drillVolumes" . }}
+{{- end }}
+{{- if eq .component "serve" }}
+{{- with $values.serve.tls.existingSecret }}
+- name: tls
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
+{{- end }}
 {{- end }}
 {{- if $values.store.persistence.enabled }}
 - name: backups

@@ -35,7 +35,7 @@ def until_closed(line: socket.socket) -> bytes:
 def test_a_head_that_is_too_large_is_refused(service: Service) -> None:
     for size in (17 << 10, 300 << 10):
         answer = service.get("/healthz", token=None, headers={"X-Long": "a" * size})
-        assert answer.status_code == 431
+        assert (answer.status_code, answer.json()["error"]["code"]) == (431, "too_large")
     assert service.get("/healthz", token=None, headers={"X-Long": "a" * 8000}).status_code == 200
 
 
@@ -93,6 +93,12 @@ def test_a_method_that_a_route_does_not_know_is_405(service: Service) -> None:
     assert service.get("/healthz").status_code == 200
     with service.caller() as caller:
         assert caller.delete("/api/backups").status_code == 405
+
+
+def test_nobody_is_sent_elsewhere_with_his_token(service: Service) -> None:
+    for path in ("/api/backups/", "/api/backup/", "/healthz/", "/sign-in/"):
+        answer = service.get(path, headers={"Host": "evil.example.com"})
+        assert (answer.status_code, "location" in answer.headers) == (404, False)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

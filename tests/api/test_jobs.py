@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.api.test_page import signed_in
 from tests.api.test_runs import ended, events
-from tests.cli.test_plugin import api, container_of, runs
+from tests.cli.test_plugin import LABELS, api, container_of, runs
 from tests.kube.api_server import Answer, Api
 from tests.monitoring.conftest import Shelf
 from tests.support.serving import MASTER, Service, serving
@@ -79,6 +82,53 @@ def test_what_the_release_does_not_have_is_404_and_a_missing_right_is_told(api: 
     api.answers["POST", "jobs"] = Answer.refusal(403, 'jobs.batch is forbidden: User "x" cannot create')
     answer = in_cluster.post("/api/backups")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "access_denied")
+
+
+@pytest.fixture
+def of_two(api: Api, shelf: Shelf, tmp_path: Path) -> Iterator[Service]:
+    """A release with two databases, one of which has a target that is not called as it is; both have backups."""
+    for name in api.names("cronjobs"):
+        del api.objects["cronjobs", name]
+    for key, target in (("crm", "customers"), ("shop", "shop")):
+        labels = {**LABELS, "app.kubernetes.io/component": "backup", "pgproof/database": key}
+        container = {"name": "pgproof", "args": ["backup"], "env": [{"name": "PGPROOF_TARGET", "value": target}]}
+        job = {"metadata": {"labels": labels}, "spec": {"template": {"spec": {"containers": [container]}}}}
+        api.add("cronjobs", f"both-{key}-backup", labels=labels, spec={"jobTemplate": job}, status={})
+        shelf.put(timedelta(hours=1), target=target)
+    kubeconfig = str(api.kubeconfig(tmp_path))
+    with serving(
+        shelf.pgproof, "--release", "shop", KUBECONFIG=kubeconfig, PGPROOF_TARGET=None, PGPROOF_DATABASE_URL=None
+    ) as found:
+        yield found
+
+
+def test_of_several_databases_one_is_named(api: Api, of_two: Service) -> None:
+    runs(api, 0, ["done"])
+    refused = of_two.post("/api/backups")
+    assert (refused.status_code, refused.json()["error"]["hint"]) == (400, "choose one with --database: crm, shop")
+    assert of_two.get("/api/cron/backup").status_code == 400
+    for answer in (
+        of_two.post("/api/backups", json={"database": "crm"}),
+        of_two.get("/api/cron/backup?database=shop"),
+    ):
+        assert answer.status_code == 202
+    owners = {api.objects["jobs", name]["metadata"]["ownerReferences"][0]["name"] for name in api.names("jobs")}
+    assert owners == {"both-crm-backup", "both-shop-backup"}
+    assert of_two.get("/api/cron/backup?database=other").status_code == 404
+
+
+def test_on_the_page_the_database_is_that_of_the_target_one_looks_at(api: Api, of_two: Service) -> None:
+    runs(api, 0, ["done"])
+    with signed_in(of_two) as caller:
+        page = caller.get("/?target=customers").text
+        key = re.search(r'name="key" value="([^"]+)"', page)
+        assert key
+        assert 'name="target" value="customers"' in page
+        answer = caller.post("/start/backup", data={"key": key[1], "target": "customers"})
+        assert answer.status_code == 303
+        assert caller.post("/start/backup", data={"key": key[1], "target": "nobody"}).status_code == 404
+    (job,) = api.names("jobs")
+    assert api.objects["jobs", job]["metadata"]["ownerReferences"][0]["name"] == "both-crm-backup"
 
 
 def test_a_scheduler_gets_a_backup_where_there_is_no_sync(api: Api, in_cluster: Service) -> None:

@@ -78,6 +78,16 @@ def test_several_targets_each_have_their_page(shelf: Shelf) -> None:
         assert caller.get("/?target=<script>").status_code == 404
 
 
+def test_a_backup_is_offered_of_what_this_service_backs_up_alone(shelf: Shelf) -> None:
+    shelf.put(HOUR)
+    shelf.put(5 * HOUR, target="crm")
+    address = "postgresql://backup@127.0.0.1:1/shop"
+    with serving(shelf.pgproof, PGPROOF_DATABASE_URL=address) as service, signed_in(service) as caller:
+        assert ">Back up now<" in caller.get("/?target=shop").text
+        page = caller.get("/?target=crm").text
+        assert (">Back up now<" in page, ">Drill the newest<" in page) == (False, True)
+
+
 def test_without_any_backup_it_says_so(service: Service) -> None:
     with signed_in(service) as caller:
         assert "No backup yet" in words(caller.get("/"))
@@ -171,6 +181,16 @@ def test_forms_of_other_sites_and_other_sessions_start_nothing(service: Service)
 def test_the_door_takes_no_form_of_another_site(service: Service) -> None:
     answer = service.post("/sign-in", token=None, data={"token": USUAL}, headers={"Origin": "https://evil.example.com"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+def test_a_form_or_an_origin_that_is_none_is_refused_and_breaks_nothing(service: Service) -> None:
+    many = {f"field{n}": "x" for n in range(21)}
+    assert service.post("/sign-in", token=None, data={"token": USUAL, **many}).status_code == 400
+    for origin in ("http://[", "http://[::1", "x", ""):
+        answer = service.post("/sign-in", token=None, data={"token": USUAL}, headers={"Origin": origin})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    with signed_in(service) as caller:
+        assert caller.post("/start/backup", data=many).status_code == 400
 
 
 def test_a_reader_sees_no_buttons_and_starts_nothing(shelf: Shelf) -> None:

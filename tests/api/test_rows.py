@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -101,6 +102,22 @@ def test_the_first_byte_comes_at_once_and_too_many_at_a_time_are_turned_away(sho
             each.__exit__(None, None, None)
             caller.close()
         wait_until(lambda: sessions(shop) == 0, limit=15)
+
+
+def test_a_service_that_is_stopped_leaves_no_query_of_an_export(shop: Shop) -> None:
+    slow = shop.configured({"tables": {"wallets": {"where": "pg_catalog.pg_sleep(100) IS NOT NULL"}}})
+    (shop.run.home / "store").mkdir()
+    with (
+        serving(slow.run, PGPROOF_STORE=str(shop.run.home / "store")) as service,
+        service.caller() as caller,
+        caller.stream("GET", "/api/backup") as answer,
+    ):
+        wait_until(lambda: sessions(shop) == 2)
+        service.running.signal(signal.SIGTERM)
+        ended = service.running.finish(limit=40)
+        assert (ended.code, ended.left, sessions(shop)) == (0, (), 0)
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            answer.read()
 
 
 def test_exports_beside_each_other_are_all_whole(shop_service: Service) -> None:

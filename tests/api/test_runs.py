@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,6 +201,32 @@ def test_a_run_ends_with_the_service_and_leaves_nothing(locked: Shop, slow_servi
     assert (done.code, done.left) == (0, ())
     assert not list(store.glob("*/lease.json"))
     assert not list(store.glob("*/*/dump*"))
+
+
+def test_a_database_is_chosen_in_a_cluster_alone(service: Service) -> None:
+    for path in ("/api/backups", "/api/drills", "/api/sync"):
+        answer = service.post(path, json={"database": "crm"})
+        assert (answer.status_code, "no databases to choose from" in answer.text) == (400, True)
+    assert service.get("/api/runs").json() == {"runs": []}
+
+
+def test_a_bucket_that_hangs_keeps_nobody_waiting(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as hole:  # takes every caller and never answers
+        bucket = {
+            "PGPROOF_STORE": "s3://backups",
+            "PGPROOF_S3_ENDPOINT": f"http://127.0.0.1:{hole.getsockname()[1]}",
+            "PGPROOF_S3_ACCESS_KEY": "key",
+            "PGPROOF_S3_SECRET_KEY": "a-secret-of-a-test",
+        }
+        with serving(shop.run, **bucket) as service:
+            begun = time.monotonic()
+            with ThreadPoolExecutor(8) as pool:
+                found = list(pool.map(lambda _: service.post("/api/backups").status_code, range(8)))
+            assert sorted(found) == [202] + [409] * 7
+            assert service.get("/api/runs").status_code == 200
+            assert time.monotonic() - begun < 10
+            service.running.signal(signal.SIGTERM)
+            assert service.running.finish(limit=28).left == ()  # Kubernetes kills after 30 s
 
 
 def test_a_run_that_nobody_knows_is_404(shop_service: Service) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.monitoring.conftest import Shelf
-from tests.support.command import Command
+from tests.support.command import Command, wait_until
 from tests.support.serving import MASTER, READER, TOKENS, USUAL, Service, serving
 
 ROUTES = ["/api/backups", "/api/backups/latest", "/api/backup", "/metrics"]
@@ -40,6 +41,39 @@ def test_each_token_may_do_what_its_scopes_say(service: Service) -> None:
     assert 'error="insufficient_scope", scope="data"' in refused.headers["www-authenticate"]
 
 
+def test_a_token_whose_time_is_over_opens_nothing_and_is_told_so(shelf: Shelf) -> None:
+    tokens = f"{READER}=read@2020-12-31,{USUAL}@2999-12-31"
+    with serving(shelf.pgproof, PGPROOF_API_TOKENS=tokens) as service:
+        for _ in range(12):  # and it is no guess: it is never answered with 429
+            answer = service.get("/api/backups", token=READER)
+            assert (answer.status_code, answer.json()["error"]["message"]) == (401, "the time of this token is over")
+        door = service.post("/sign-in", token=None, data={"token": READER})
+        assert (door.status_code, "set-cookie" in door.headers) == (401, False)
+        assert "The time of this token is over." in door.text
+        assert service.get(f"/api/backups?q={READER}").status_code == 400
+        assert service.get("/api/backups").status_code == 200
+        service.running.signal(signal.SIGTERM)
+        told = service.running.finish().stderr
+    assert 'a token whose time is over token="token 1" ended=2020-12-31T23:59:59Z' in told
+    assert READER not in told
+
+
+def test_a_token_and_its_session_end_while_the_service_runs(shelf: Shelf) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=20)  # to start the service takes long on a busy machine
+    tokens = f"{USUAL}@{end:%Y-%m-%dT%H:%M:%SZ}"
+    with serving(shelf.pgproof, PGPROOF_API_TOKENS=tokens) as service, service.caller(None) as browser:
+        assert browser.post("/sign-in", data={"token": USUAL}).status_code == 303
+        assert (browser.get("/").status_code, service.get("/api/backups").status_code) == (200, 200)
+        wait_until(lambda: service.get("/api/backups").status_code == 401)
+        assert datetime.now(UTC) > end - timedelta(seconds=1)
+        assert browser.get("/").headers["location"] == "/sign-in"
+
+
+def test_an_end_that_is_no_time_is_a_mistake_of_the_settings(shelf: Shelf) -> None:
+    ended = shelf.pgproof("serve", PGPROOF_API_TOKENS=f"{USUAL}=read@soon")
+    assert (ended.code, "its end is no time" in ended.stderr, USUAL in ended.stderr) == (3, True, False)
+
+
 def test_probes_need_no_token(service: Service) -> None:
     assert [service.get(path, token=None).status_code for path in ("/healthz", "/readyz")] == [200, 200]
 
@@ -52,7 +86,7 @@ def test_too_many_wrong_tokens_are_turned_away_and_the_right_one_still_passes(ow
 
 
 def test_a_token_in_the_address_is_refused_whatever_it_is_called(service: Service) -> None:
-    for query in ("token=whatever", "access_token=x", f"q={USUAL}", "API_KEY=y"):
+    for query in ("token=whatever", "access_token=x", f"q={USUAL}", "API_KEY=y", USUAL, f"auth=Bearer%20{USUAL}"):
         answer = service.get(f"/api/backups?{query}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "token_in_address")
 

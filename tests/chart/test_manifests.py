@@ -68,11 +68,12 @@ def test_the_rules_of_pod_security_find_what_is_forbidden() -> None:
 
 
 @every_file
-def test_only_pods_that_tell_events_have_a_token(file: Path) -> None:
+def test_only_pods_that_tell_events_or_make_jobs_have_a_token(file: Path) -> None:
     rendered = render_file(file)
-    wanted = bool(rendered.of("Role"))
+    wanted = "mydb" in rendered.of("Role")
     for name, pod in pod_specs(rendered):
-        assert pod["automountServiceAccountToken"] is (wanted and name.startswith("CronJob ")), name
+        told = wanted and name.startswith("CronJob ")
+        assert pod["automountServiceAccountToken"] is (told or name == "Deployment mydb-serve"), name
 
 
 @every_file
@@ -102,8 +103,8 @@ def test_no_selector_holds_what_changes_with_a_version(file: Path) -> None:
     rendered = render_file(file)
     for policy in rendered.of("NetworkPolicy").values():
         selector = dict(policy["spec"]["podSelector"]["matchLabels"])
-        if policy["spec"]["policyTypes"] == ["Ingress"]:
-            assert selector.pop("app.kubernetes.io/component") == "watch"
+        component = selector.pop("app.kubernetes.io/component", None)
+        assert policy["metadata"]["name"] == (f"mydb-{component}" if component else "mydb")
         assert selector.keys() == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
         for _, spec in job_specs(rendered):
             assert selector.items() <= spec["template"]["metadata"]["labels"].items()

@@ -41,7 +41,8 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
     objects = render(values)
     made: set[str] = set()
     lines = [line.strip() for line in notes(values, chart_with_notes).splitlines() if line.startswith("  ")]
-    assert len(lines) == 7 + any(name.endswith("-sync") for name in objects.of("CronJob"))
+    more = any(name.endswith("-sync") for name in objects.of("CronJob")) + ("mydb-serve" in objects.of("Service"))
+    assert len(lines) == 7 + more
     for typed in lines:
         line = re.sub(r"^until (.*); do sleep 1; done$", r"\1", typed)  # a pod needs a moment to start
         if line == f"helm test {RELEASE} --namespace {NAMESPACE}":
@@ -54,6 +55,9 @@ def test_every_command_of_the_notes_names_what_is_there(file: Path, chart_with_n
             made.add(create[1])
         elif logs := re.fullmatch(r"logs --follow job/(\S+)", said):
             assert logs[1] in made
+        elif forward := re.fullmatch(r"port-forward service/(\S+) (\d+)", said):
+            (port,) = objects.of("Service")[forward[1]]["spec"]["ports"]
+            assert port["port"] == int(forward[2])
         elif edit := re.fullmatch(r"edit configmap (\S+)", said):
             assert edit[1] in objects.of("ConfigMap")
         else:

@@ -14,6 +14,7 @@ from tests.chart.values import CHART, Value, read_values
 
 LEAVES = [value for value in read_values().values() if value.is_leaf]
 S3 = {"url": "s3://backups/prod"}
+SERVE = {"enabled": True, "tokens": {"existingSecret": "tokens"}}
 SHOP = {"existingSecret": "shop"}
 
 
@@ -122,6 +123,27 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         (
             minimal(store={"url": "", "persistence": {"enabled": True}}, watch={"enabled": True}),
             "the watch would keep it from the backups",
+        ),
+        (
+            minimal(serve={"enabled": True}),
+            "no token, so nobody could be let in: make a Secret with them under the key tokens",
+        ),
+        (
+            minimal(serve={**SERVE, "database": "shop"}),
+            "serve.database is shop; it must be one of databases, of which there are none",
+        ),
+        (
+            {"databases": {"crm": SHOP}, "store": S3, "serve": {**SERVE, "database": "shop"}},
+            "serve.database is shop; it must be one of databases: crm",
+        ),
+        (
+            minimal(store={"url": "", "persistence": {"enabled": True}}, serve=SERVE),
+            "the service would keep it from the backups",
+        ),
+        (minimal(serve={"ingress": {"enabled": True}}), "there is nothing behind it: set serve.enabled"),
+        (
+            minimal(config={"serve": {"tokens": "a-token-of-the-service"}}),
+            "config.serve.tokens would put a secret into a ConfigMap: name a Secret in serve.tokens.existingSecret",
         ),
         (minimal(config={"drill": {"sample": 5}}), "config.drill.sample is set: write drill.sample instead"),
         (minimal(config={"drill": {"folder": "/a"}}), "config.drill.folder is set: write drill.storage instead"),

@@ -28,6 +28,7 @@ SECRETS = {
     "PGPROOF_PING_URL": "https://ping.example.com/P1ng",
     "PGPROOF_WEBHOOK_URL": "https://hooks.example.com/pgproof",
     "PGPROOF_PUSHGATEWAY": "https://figures:secret@pushgateway.example.com",
+    "PGPROOF_API_TOKENS": "a-token-of-the-service=read+data,another-of-the-service",
     "PGPROOF_WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
 }
 """What stands in a Secret that is not the chart's."""

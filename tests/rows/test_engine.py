@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 import pytest
 
 from backup.stream.age import Identity
-from tests.fixtures.postgres import NewDatabase, Server
+from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.rows.conftest import Shop, shop_on
 from tests.support.command import Finished
 from tests.support.sink import load_sink
@@ -115,6 +115,31 @@ def test_values_that_json_would_lose_come_back(bare: Kept) -> None:
     again = bare.restored()
     query = "SELECT t::text, j IS NULL, jb IS NULL, many IS NULL, c::text || '|' FROM t ORDER BY id"
     assert bare.rows(again, query) == bare.rows(bare.shop.name, query)
+
+
+def test_rows_of_a_table_in_another_come_back_and_nothing_is_said_of_their_type(bare: Kept) -> None:
+    bare.shop.sql("""CREATE TABLE z (id int, x text); INSERT INTO z VALUES (1, 'a');
+        CREATE TABLE a (id int, z z, many z[]); INSERT INTO a SELECT 1, z, ARRAY[z] FROM z""")
+    ended = bare.backup()
+    assert "only by hand" not in ended.stderr
+    query = "SELECT a::text FROM a"
+    assert bare.rows(bare.restored(), query) == bare.rows(bare.shop.name, query)
+
+
+def test_bytes_of_a_database_that_does_not_know_its_encoding_come_back(
+    pg18: Server, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    name = new_database(pg18, options="ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    kept = kept_on(shop_on(pg18, name, tmp_path))
+    kept.shop.sql("CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t VALUES (1, E'\\xff\\xc3\\xa4'), (2, 'a')")
+    kept.backup()
+    query = "SELECT id, x::bytea FROM t ORDER BY id"
+    before = kept.rows(name, query)
+    assert kept.rows(kept.restored(), query) == before
+    kept.shop.sql("DELETE FROM t WHERE id = 1")
+    ended = kept.shop.run("restore", "latest", "--in-place", "--upsert", "--confirm", name, "--no-safety-backup")
+    assert ended.code == 0, ended
+    assert kept.rows(name, query) == before
 
 
 def test_tables_of_every_shape_come_back(bare: Kept) -> None:
@@ -232,6 +257,17 @@ def test_rows_of_some_tables_can_be_restored(kept: Kept) -> None:
     assert (ended.code, "did you mean" in ended.error["message"]) == (9, True), ended
 
 
+def test_tables_come_back_beside_one_that_cannot_be_made(kept: Kept) -> None:
+    kept.shop.sql("""CREATE FUNCTION fine(int) RETURNS bool IMMUTABLE RETURN $1 > 0;
+        CREATE DOMAIN fine AS int CHECK (fine(value));
+        CREATE TABLE odd (id int GENERATED ALWAYS AS IDENTITY, x fine); INSERT INTO odd (x) VALUES (1)""")
+    kept.backup()
+    ended = kept.shop.run("restore", "latest", "--into", f"{kept.shop.name}_odd", "--json")
+    assert (ended.code, ended.error["message"]) == (8, "the table public.odd cannot be made again"), ended
+    again = kept.restored("--table", "wallets")
+    assert kept.rows(again, "SELECT count(*) FROM wallets") == [(5,)]
+
+
 def test_it_does_not_take_the_place_of_a_database(kept: Kept) -> None:
     kept.backup()
     ended = kept.shop.run("restore", "latest", "--replace", "--confirm", kept.shop.name, "--no-safety-backup", "--json")
@@ -249,6 +285,26 @@ def test_without_psql_the_rows_come_all_the_same(kept: Kept, tmp_path: Path) -> 
     assert kept.rows(without.restored(), "SELECT sum(amount) FROM transactions") == [(840,)]
 
 
+def test_rights_and_programs_are_asked_for_as_far_as_rows_need_them(
+    kept: Kept, new_role: NewRole, system_server: Server
+) -> None:
+    assert system_server.major < kept.shop.server.major
+    role = new_role(kept.shop.server)
+    kept.shop.sql(f"GRANT SELECT ON users TO {role.name}; SELECT lo_create(0)")
+    run = kept.shop.run.changed(
+        PGPROOF_PG_BIN=None,
+        PGPROOF_DATABASE_URL=kept.shop.server.url(kept.shop.name, user=role.name, password=role.password),
+    )
+    chosen = Kept(Shop(kept.shop.server, kept.shop.name, run))
+    chosen.backup(tables={"users": {}})
+    ended = chosen.shop.configured({"tables": {"wallets": {}}}).run("backup", "--engine", "rows", "--json")
+    assert (ended.code, "GRANT SELECT ON public.wallets" in ended.error["hint"]) == (14, True), ended
+    ended = run("backup", "--engine", "rows", "--json", PGPROOF_CONFIG=None)
+    assert (ended.code, "no SELECT on public.profiles" in ended.error["message"]) == (14, True), ended
+    kept.shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role.name}")
+    assert run("backup", "--engine", "rows", "--json", PGPROOF_CONFIG=None).code == 0
+
+
 def test_rows_come_into_tables_that_are_there(kept: Kept) -> None:
     kept.backup()
     kept.shop.sql("DELETE FROM transactions; UPDATE wallets SET balance = 0; DELETE FROM profiles WHERE id > 3")
@@ -262,6 +318,17 @@ def test_rows_come_into_tables_that_are_there(kept: Kept) -> None:
     assert figures == {"users": (0, 0, 5), "profiles": (4, 0, 3), "transactions": (40, 0, 0), "wallets": (0, 5, 0)}
     query = "SELECT sum(amount), (SELECT sum(balance) FROM wallets) FROM transactions"
     assert kept.rows(kept.shop.name, query) == [(840, Decimal("15000.00000015"))]
+
+
+def test_a_table_that_others_hold_is_waited_for_as_long_as_is_said(kept: Kept) -> None:
+    kept.backup()
+    kept.shop.sql("TRUNCATE users CASCADE; TRUNCATE wallets, profiles, transactions")
+    confirmed = ("--in-place", "--confirm", kept.shop.name, "--no-safety-backup", "--json")
+    with kept.shop.connect() as other, other.transaction():
+        other.execute("LOCK TABLE wallets IN EXCLUSIVE MODE")
+        ended = kept.shop.run("restore", "latest", *confirmed, PGPROOF_LOCK_WAIT_TIMEOUT="1")
+    assert (ended.code, "PGPROOF_LOCK_WAIT_TIMEOUT" in str(ended.error["hint"])) == (8, True), ended
+    assert kept.rows(kept.shop.name, "SELECT count(*) FROM users") == [(0,)], "nothing is half done"
 
 
 def test_before_rows_come_into_tables_a_safety_backup_is_made(kept: Kept) -> None:

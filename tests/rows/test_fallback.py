@@ -58,6 +58,19 @@ def test_a_pg_dump_that_breaks_off_is_stood_in_for(kept: Kept, breaking: Command
     assert kept.rows(into, "SELECT count(password_hash) FROM users") == [(5,)]
 
 
+@pytest.mark.parametrize(
+    "end", ["exit 0", "printf PGDMP", "yes | head -c 100000", '{real} "$@" | head -c 3000', '{real} "$@" | head -c -1']
+)
+def test_a_pg_dump_that_gives_no_whole_archive_is_not_believed(kept: Kept, tmp_path: Path, end: str) -> None:
+    server = kept.shop.server
+    folder = programs(server, tmp_path / "programs", end=end.format(real=server.bin_dir / "pg_dump"))
+    ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
+    degraded(ended, "dump failed")
+    assert "ended with exit status 0, but what it gave is no whole archive" in ended.stderr
+    ended = kept.shop.run("backup", "--json", "--no-fallback", PGPROOF_PG_BIN=str(folder))
+    assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
+
+
 def test_a_pg_dump_older_than_the_server_is_stood_in_for(kept: Kept, system_server: Server) -> None:
     assert system_server.bin_dir != kept.shop.server.bin_dir
     ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=None)
@@ -76,6 +89,20 @@ def test_a_table_that_the_role_may_not_read_is_named_and_the_others_are_saved(ke
     told = kept.shop.run("restore", made, "--into", f"{kept.shop.name}_again", "--json").result
     assert "tables that could not be read when it was made: wallets" in told["notes"]
     assert kept.rows(f"{kept.shop.name}_again", "SELECT count(*) FROM transactions") == [(40,)]
+
+
+def test_a_sequence_that_the_role_may_not_read_goes_on_behind_the_rows(kept: Kept, new_role: NewRole) -> None:
+    role = new_role(kept.shop.server)
+    kept.shop.sql(f"""CREATE TABLE numbered (id serial PRIMARY KEY, x int); INSERT INTO numbered (x) VALUES (1), (2);
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role.name}""")
+    url = kept.shop.server.url(kept.shop.name, user=role.name, password=role.password)
+    degraded(kept.shop.run("backup", "--json", PGPROOF_DATABASE_URL=url), "access denied")
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    into = f"{kept.shop.name}_again"
+    told = kept.shop.run("restore", made, "--into", into, "--json").result["notes"]
+    said = "where these sequences stood could not be read, they are set past the rows: public.numbered_id_seq"
+    assert said in told
+    assert kept.rows(into, "INSERT INTO numbered (x) VALUES (3) RETURNING id") == [(3,)]
 
 
 def test_no_fallback_fails_as_it_is(kept: Kept, breaking: Command) -> None:
@@ -117,6 +144,17 @@ def test_it_is_not_meant_by_latest_and_nothing_is_pruned_after_it(kept: Kept, br
     assert kept.shop.run("check", "--max-age", "1s").code == 16
 
 
+def test_where_there_is_no_other_its_id_is_told(kept: Kept, breaking: Command) -> None:
+    degraded(breaking("backup", "--json"), "dump failed")
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    ended = kept.shop.run("restore", "latest")
+    assert ended.code == 9, ended
+    assert f"no complete backup of {kept.shop.run.environ['PGPROOF_TARGET']} in " in ended.complaint
+    assert f"{made} (degraded) is meant by its id alone" in ended.hint
+    ended = kept.shop.run("restore", "2026-01-01T00:00Z")
+    assert (ended.code, ended.hint.strip()) == (9, "pgproof list shows what there is"), ended
+
+
 def test_whoever_listens_is_told_why(breaking: Command) -> None:
     with receiving() as receiver:
         breaking("backup", PGPROOF_WEBHOOK_URL=receiver.url())
@@ -135,6 +173,27 @@ def test_where_the_rows_cannot_be_saved_either_the_dump_is_what_failed(kept: Kep
     assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
     assert "out of memory" in str(ended.error["detail"])
     assert "nor could the rows be saved" in ended.stderr
+
+
+def test_tables_that_are_damaged_are_named_and_the_others_are_saved(kept: Kept) -> None:
+    kept.shop.sql("""CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE broken (id int PRIMARY KEY, mood mood);
+        INSERT INTO broken VALUES (1, 'a'), (2, 'b'); DELETE FROM pg_enum WHERE enumlabel = 'b';
+        CREATE TABLE gone AS SELECT 1 AS n""")
+    kept.shop.sql("CHECKPOINT")
+    ((file,),) = kept.shop.sql("SELECT current_setting('data_directory') || '/' || pg_relation_filepath('gone')")
+    Path(file).unlink()
+    ended = kept.shop.run("backup", "--json")
+    assert (ended.code, ended.error["code"]) == (13, "backup_degraded"), ended
+    assert ended.result["warnings"] == ["degraded: dump failed", "no data: a table could not be read"]
+    assert "a table cannot be read, and is left out" in ended.stderr
+    assert "invalid internal value for enum" in ended.stderr
+    made = kept.shop.run("list", "--json").result["backups"][0]["id"]
+    into = f"{kept.shop.name}_again"
+    told = kept.shop.run("restore", made, "--into", into, "--json")
+    assert (told.code, told.result["proven"]) == (0, True), told
+    assert "tables that could not be read when it was made: broken, gone" in told.result["notes"]
+    query = "SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM broken)"
+    assert kept.rows(into, query) == [(40, 0)]
 
 
 def test_what_settings_leave_out_of_a_dump_is_left_out_too(kept: Kept, breaking: Command) -> None:

@@ -191,6 +191,25 @@ def test_rows_that_a_trigger_keeps_away_are_not_counted(base: Base) -> None:
     assert base.bring(("t", numbered(range(9)))) == {"t": (9, 4, 0, 0)}
 
 
+def test_rows_that_a_trigger_keeps_away_are_not_counted_by_an_upsert_either(base: Base) -> None:
+    base.sql("""CREATE TABLE t (id int PRIMARY KEY, x int); INSERT INTO t VALUES (1, 1), (2, 2), (3, 3);
+        CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF new.id % 2 = 0 THEN RETURN NULL; END IF; RETURN new; END $$;
+        CREATE TRIGGER odd BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION odd()""")
+    rows = [{"id": n, "x": x} for n, x in ((1, 9), (2, 9), (3, 3), (4, 9), (5, 9), (6, 9), (7, 9))]
+    assert base.bring(("t", rows), upsert=True) == {"t": (7, 2, 1, 1)}
+    assert base.sql("SELECT id, x FROM t ORDER BY id") == [(1, 9), (2, 2), (3, 3), (5, 9), (7, 9)]
+
+
+def test_keys_that_are_checked_in_the_end_are_told_too(base: Base) -> None:
+    base.sql("""CREATE TABLE t (id int PRIMARY KEY, x int UNIQUE DEFERRABLE,
+        at int4range, EXCLUDE USING gist (at WITH &&) DEFERRABLE)""")
+    error = base.refused(("t", [{"id": 1, "x": 9, "at": None}, {"id": 2, "x": 9, "at": None}]))
+    assert error.detail == "Key (x)=(9) already exists."
+    error = base.refused(("t", [{"id": 1, "x": 1, "at": "[1,5)"}, {"id": 2, "x": 2, "at": "[2,3)"}]))
+    assert (error.detail or "").startswith("Key (at)=([2,3)) conflicts with existing key")
+
+
 def test_every_problem_is_told_before_anything_is_written(base: Base) -> None:
     base.sql("""CREATE TABLE good (id int PRIMARY KEY);
         CREATE TABLE t (id int PRIMARY KEY, name text, must int NOT NULL);

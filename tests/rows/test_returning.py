@@ -65,6 +65,25 @@ def test_an_upsert_goes_by_a_unique_index_where_there_is_no_primary_key(base: Ba
     assert "t: a of its key is not in the rows" in (error.detail or "")
 
 
+def test_an_upsert_does_not_go_by_a_key_without_overlaps(pg18: Server, new_database: NewDatabase) -> None:
+    name = new_database(pg18)
+    base = Base(pg18, name, pg18.url(name))
+    base.sql("""CREATE EXTENSION btree_gist;
+        CREATE TABLE t (id int, at daterange, x int, PRIMARY KEY (id, at WITHOUT OVERLAPS))""")
+    row = {"id": 1, "at": "[2026-01-01,2026-02-01)", "x": 1}
+    error = base.refused(("t", [row]), upsert=True, kind=ConfigurationError)
+    assert error.message.startswith("t has no primary key and no unique index")
+    base.sql("ALTER TABLE t ADD COLUMN n int UNIQUE NOT NULL DEFAULT 7")
+    assert base.bring(("t", [{**row, "n": 7}]), upsert=True) == {"t": (1, 1, 0, 0)}
+    assert base.bring(("t", [{**row, "n": 7, "x": 2}]), upsert=True) == {"t": (1, 0, 1, 0)}
+
+
+def test_a_column_that_no_table_can_have_is_told(base: Base) -> None:
+    base.sql("CREATE TABLE t (id int)")
+    error = base.refused(("t", [{"id": 1, "a\0": 1}]), kind=ConfigurationError)
+    assert error.message == "t has no column a\0"
+
+
 def test_rows_with_the_same_key_are_named_by_an_upsert(base: Base) -> None:
     base.sql("CREATE TABLE t (id int PRIMARY KEY, x int)")
     error = base.refused(("t", [{"id": 7, "x": 1}, {"id": 8, "x": 1}, {"id": 7, "x": 2}]), upsert=True)

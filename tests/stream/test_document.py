@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from backup.errors import IntegrityFailed, UsageError
 from backup.stream.document import Document, RowGroup, read_document
+from backup.stream.readers import READ_SIZE
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -136,7 +138,10 @@ def test_every_damaged_byte_is_refused_or_harmless(tmp_path: Path) -> None:
             "stats says nothing of the rows of t, and there is 1",
         ),
         ('{"data": {}, "stats": {"t": 0}, "success": true}', "stats says 0 of the rows of t, and there is nothing"),
-        ('{"data": {"t": [{"a": "\x01"}]}}', "Invalid control character at, at byte 23, in row 1 of t"),
+        ('{"data": {"t": [{"a": "\x01"}]}}', "Invalid control character, at byte 23, in row 1 of t"),
+        ('{"data": {"t": [{"a": 1, "b": 2, "a": 3}]}}', "a stands twice in a row, at byte [0-9]+, in row 1 of t"),
+        ('{"data": {"t": [{"a": 1, "\\u0061": 3}]}}', "a stands twice in a row"),
+        ('{"data": {"t": [{"é": 1, "\\u00e9": 3}]}}', "a name stands twice in a row"),
         ("hello", "there is 'h' instead of {, at byte 0"),
         ('{"data": {"t": [{"a": ' + "[" * 100_000 + "]" * 100_000 + "}]}}", "values are nested too deep"),
     ],
@@ -148,8 +153,27 @@ def test_what_is_no_document_is_refused_with_the_place(tmp_path: Path, data: str
 def test_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
     data = written(tmp_path, {"t": [{"a": "é" * 3000}]}).read_bytes()
     broken = data.replace("é".encode() * 3000, "é".encode() * 2000 + "é".encode("latin-1"))
-    assert "it is not UTF-8" in refusal(tmp_path, broken)
+    place = data.index("é".encode()) + 4000
+    assert f"it is not UTF-8, at byte {place}" in refusal(tmp_path, broken)
+    begun = b'{"' + b"x" * (READ_SIZE - 3) + "é".encode()[:1]
+    assert f"it is not UTF-8, at byte {READ_SIZE - 1}" in refusal(tmp_path, begun + b'": 1}')
     assert "it is not UTF-8" in refusal(tmp_path, data.decode().encode("utf-16"))
+
+
+@pytest.mark.parametrize("place", ["x", "stats"])
+def test_nesting_of_any_depth_is_taken_or_refused(tmp_path: Path, place: str) -> None:
+    for depth in range(900, 1010):
+        nested = "[" * depth + "]" * depth
+        file = put(tmp_path, f'{{"{place}": {nested}, "data": {{}}, "stats": {{}}, "success": true}}'.encode())
+        with suppress(IntegrityFailed), read_document(file):
+            pass
+
+
+def test_names_that_are_no_text_can_be_told(tmp_path: Path) -> None:
+    data = b'{"data": {"t\\ud800": [{"a": 1, "\\ud800": 2}]}, "stats": {"t\\ud800": 1}, "success": true}'
+    with read_document(put(tmp_path, data)) as document:
+        (table,) = document.tables
+    assert (table.name, table.groups[0].columns) == ("t\\ud800", ("a", "\\ud800"))
 
 
 def test_a_byte_order_mark_and_line_ends_of_any_kind_are_taken(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 -- Every relation that a choice of rows may name, with what the current role may do with it; touches none of them.
--- Visible is what the search path finds by its name alone. A foreign key that a partition has from its parent is left out.
+-- Visible is what the search path finds by its name alone. A foreign key that a partition has from its parent is left out,
+-- and so is a key WITHOUT OVERLAPS, by which no ON CONFLICT could go.
 SELECT c.oid::int8, n.nspname, c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text,
        coalesce(array_position(%(path)s::name[], n.nspname) = (
            SELECT min(array_position(%(path)s::name[], m.nspname))
@@ -16,7 +17,7 @@ SELECT c.oid::int8, n.nspname, c.relname, quote_ident(n.nspname) || '.' || quote
                       WHERE k.place <= x.indnkeyatts) AS columns
               FROM pg_index x
               WHERE x.indrelid = c.oid AND x.indisunique AND x.indimmediate AND x.indisvalid AND x.indpred IS NULL
-                AND x.indexprs IS NULL
+                AND NOT x.indisexclusion AND x.indexprs IS NULL
                 AND NOT EXISTS (SELECT FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
                                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
                                 WHERE k.place <= x.indnkeyatts AND NOT a.attnotnull)) AS i),

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from backup.domain.row_sync import TablePlan
 from backup.domain.rows import Column
+from backup.logs import log
 from backup.postgres.connection import Connection
 from backup.postgres.rows.query import NOTHING, names, verbatim
 from backup.postgres.rows.types import make_schema
@@ -106,8 +107,7 @@ class Arrival:
     def merge(self) -> tuple[int, int]:
         """Insert what is new and update what differs; returns how many were inserted and updated."""
         figures = self.compare()
-        self.write()
-        return figures
+        return self.came(figures, self.write())
 
     def compare(self) -> tuple[int, int]:
         """Find what is new and what differs; returns how many will be inserted and updated."""
@@ -151,6 +151,18 @@ class Arrival:
             names(plan.key.columns),
             sql.SQL("UPDATE SET {}").format(updates) if plan.compared else sql.SQL("NOTHING"),
         )
+
+    def came(self, figures: tuple[int, int], written: int) -> tuple[int, int]:
+        """Of what was inserted and updated, as `compare` says it, what triggers did not keep from the table; told."""
+        kept = sum(figures) - written
+        if kept <= 0:
+            return figures
+        log.warning("a trigger kept rows from the table", table=self.plan.label, rows=kept)
+        query = verbatim("SELECT count(*) FROM {} AS s WHERE {} AND EXISTS (SELECT FROM {} AS t WHERE {})").format(
+            self._changed, sql.Identifier("s", _NEW), self._source, self._same_key
+        )
+        (inserted,) = one_row(self.connection, query.as_string(self.connection))
+        return min(inserted, written), max(0, written - inserted)
 
     def close(self) -> None:
         """Drop the temporary tables before the transaction does: what has arrived takes room."""

@@ -19,7 +19,7 @@ from backup.postgres.address import Address
 from backup.postgres.connection import Connection, connect
 from backup.postgres.rows.catalogue import read_catalogue, search_path
 from backup.postgres.rows.returning import ReturnPlan, RowStream, carry_out, plan_return
-from backup.postgres.session import keep_alive, settle
+from backup.postgres.session import keep_alive, settle, wait_for_locks
 from backup.postgres.snapshot import read_database
 from backup.stream.document import Document, DocumentTable
 
@@ -76,9 +76,7 @@ class RowsReturn:
             path = search_path(connection)
             settle(connection)
             keep_alive(connection)
-            connection.execute(
-                "SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{self.lock_wait_timeout}s"}
-            )
+            wait_for_locks(connection, self.lock_wait_timeout)
             with connection.transaction():
                 catalogue = read_catalogue(connection, path)
                 tables, problems = _matched(document, choice, catalogue)

@@ -17,6 +17,8 @@ from backup.domain.patterns import Exclusion, exactly
 from backup.domain.proof import PROOF_NAME
 from backup.domain.row_choice import means
 from backup.domain.rows import ChosenTable, Relation, RowsChoice
+from backup.errors import DumpFailed, PartUnavailable, TablesRewritten
+from backup.logs import log
 from backup.ports import PartSource
 from backup.postgres.clients import Client
 from backup.postgres.prover import ProofOptions, Prover
@@ -54,11 +56,16 @@ class RowsEngine:
         """The rows, a part for each table, then the schema, and the proof where it is wanted."""
         with self._reading(snapshot) as rows:
             tables = [each for each in rows.chosen if not self._stays_empty(each.relation)]
-            kept = []
+            kept: list[KeptTable] = []
+            lost: list[ChosenTable] = []
             for number, table in enumerate(tables, start=1):
                 name = f"data.{number:05d}.ndjson"
-                kept.append(_kept(table, name))
-                yield PartSource(name=name, role=Role.DATA, open=partial(rows.open_lines, table))
+                opened = partial(self._lines, rows, table, lost)
+                yield PartSource(name=name, role=Role.DATA, open=opened, optional=self.choice.saving)
+                if table not in lost:
+                    kept.append(_kept(table, name))
+            tables = [each for each in tables if each not in lost]
+            rows = replace(rows, unreadable=(*rows.unreadable, *(each.label for each in lost)))  # noqa: PLW2901
             prover = Prover(snapshot, self._provable(rows, tables)) if self.proof else None
             try:
                 if prover:
@@ -82,6 +89,25 @@ class RowsEngine:
             lock_wait_timeout=self.lock_wait_timeout,
             within=snapshot.name,
         )
+
+    @contextmanager
+    def _lines(self, rows: RowsReading, table: ChosenTable, lost: list[ChosenTable]) -> Iterator[ByteReader]:
+        """The rows of a table. Where what can be read shall be saved, one that cannot is put into `lost`.
+
+        Raises:
+            PartUnavailable: then; its words are for the manifest, which names no table.
+            DumpFailed: it is not for the table, or all are wanted.
+        """
+        try:
+            with rows.open_lines(table) as reader:
+                yield reader
+        except DumpFailed as error:
+            if not self.choice.saving or isinstance(error, TablesRewritten):
+                raise
+            rows.ask("SELECT 1")  # raises where it is the line or the server, which the other tables need too
+            lost.append(table)
+            log.warning("a table cannot be read, and is left out", table=table.label, reason=error.message)
+            raise PartUnavailable("a table could not be read", detail=error.detail) from error
 
     @contextmanager
     def _schema(self, rows: RowsReading, kept: tuple[KeptTable, ...]) -> Iterator[ByteReader]:

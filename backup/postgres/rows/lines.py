@@ -31,9 +31,12 @@ NUMBER = "pgproof_number"
 
 _LINES = sql.Identifier("pg_temp", "pgproof_lines")
 _COPY = verbatim(
-    "COPY {} (line) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', FORCE_NOT_NULL (line), ENCODING 'UTF8')"
+    "COPY {} (line) FROM STDIN (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02', FORCE_NOT_NULL (line), ENCODING {})"
 )
 """CSV whose quote and delimiter no JSON has unescaped: the lines are the JSON itself."""
+
+_BYTES = "SQL_ASCII"
+"""Encoding of a database whose text is any bytes: they come into one as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +111,10 @@ class Filling:
 
     def _load(self, batches: _Batches, first: int) -> int:
         """The next lines, of which the first has this number; returns how many there are, none at the end."""
+        encoding = _BYTES if self.connection.info.parameter_status("server_encoding") == _BYTES else "UTF8"
         with self.connection.cursor() as cursor:
             try:
-                with cursor.copy(_COPY.format(_LINES)) as copy:
+                with cursor.copy(_COPY.format(_LINES, sql.Literal(encoding))) as copy:
                     batches.write_next(copy)
             except psycopg.DataError as error:
                 place = re.search(r"\bline (\d+)", error.diag.context or "")

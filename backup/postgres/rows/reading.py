@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ from backup.postgres.rows.catalogue import read_catalogue, search_path
 from backup.postgres.rows.copying import Copying
 from backup.postgres.rows.query import json_query, line_query
 from backup.postgres.rows.wholeness import Unmoved, Utf8, with_nested
-from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle
+from backup.postgres.session import VALUES_AS_THEY_ARE, keep_alive, settle, wait_for_locks
 from backup.postgres.snapshot import one_row, pin, read_database, read_fingerprint, read_source
 from backup.stream.readers import ByteReader
 
@@ -160,15 +160,18 @@ def read_rows(
         settle(connection)
         keep_alive(connection)
         connection.execute("SET row_security = off")
-        connection.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{lock_wait_timeout}s"})
+        wait_for_locks(connection, lock_wait_timeout)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if within is not None:
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(within)))
         name, moment = one_row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
         catalogue = read_catalogue(connection, path)
         selection = choose(choice, catalogue)
-        problems = [*selection.problems, *_tried(connection, selection)]
-        if problems:
+        tried = list(_tried(connection, selection))
+        problems = [*selection.problems, *(problem for _, problem in tried)]
+        if choice.saving and not selection.problems:
+            selection = _without(selection, tried)
+        elif problems:
             raise refusal(problems)
         _tell(selection)
         pinned = pin(address, connection, connect_timeout=connect_timeout)
@@ -200,7 +203,7 @@ def _settings(connection: Connection, lock_wait_timeout: int) -> str:
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in wanted.items() if name in known)
 
 
-def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
+def _tried(connection: Connection, selection: Selection) -> Iterator[tuple[ChosenTable, Problem]]:
     """Let the server read each query without running it; what it locks for that is let go of again."""
     if selection.problems:  # whose tables could not be asked well
         tables = [each for each in selection.tables if each.columns and all(one.readable for one in each.columns)]
@@ -219,11 +222,24 @@ def _tried(connection: Connection, selection: Selection) -> Iterator[Problem]:
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            yield Problem(
+            problem = Problem(
                 text=f"{table.label}: {error.diag.message_primary or error}",
                 hint="where and order_by are SQL over the columns of the table; write functions of yours with their"
                 " schema",
             )
+            yield table, problem
+
+
+def _without(selection: Selection, tried: Sequence[tuple[ChosenTable, Problem]]) -> Selection:
+    """The same without tables that cannot be read, where what can be shall be saved; says why."""
+    lost = [table for table, _ in tried]
+    for table, problem in tried:
+        log.warning("a table cannot be read, and is left out", table=table.label, reason=problem.text)
+    return replace(
+        selection,
+        tables=tuple(each for each in selection.tables if each not in lost),
+        unreadable=(*selection.unreadable, *(each.label for each in lost)),
+    )
 
 
 def refusal(

@@ -30,8 +30,9 @@ from backup.postgres.new_database import creation, new_database, passing_name
 from backup.postgres.restore_job import RestoreOptions, entrance, refuse_database
 from backup.postgres.rights import attempt, not_done
 from backup.postgres.rows.catalogue import read_catalogue
+from backup.postgres.rows.positions import read_numberings
 from backup.postgres.rows.returning import ReturnPlan, RowStream, carry_out, plan_return, put_rows
-from backup.postgres.session import settle
+from backup.postgres.session import keep_alive, settle, wait_for_locks
 from backup.postgres.snapshot import pin
 from backup.stream.readers import drain, read_exactly
 
@@ -154,6 +155,9 @@ class RowsRestorer:
         with entrance(self.address.direct(), self.options, in_place=choice.in_place) as connection:
             destination = read_destination(connection)
             refuse_database(choice, destination, self.address)
+            if choice.in_place:
+                keep_alive(connection)
+                wait_for_locks(connection, self.options.lock_wait_timeout)
             yield _Job(
                 choice=choice,
                 destination=destination,
@@ -225,11 +229,19 @@ def _parts(backup: Manifest, tables: Sequence[KeptTable]) -> dict[str, Part]:
 def _fill(connection: Connection, job: _Job) -> Iterator[str]:
     """Make the schema, the rows and the keys; yields what could not be made."""
     yield from _make_all(connection, job, "before")
-    for stream in job.streams(read_catalogue(connection, [])):
+    streams = job.streams(read_catalogue(connection, []))
+    for stream in streams:
         put_rows(connection, stream)
     yield from _make_all(connection, job, "after")
     for position in job.kept.positions:
         _place(connection, position)
+    placed = {each.quoted for each in job.kept.positions}
+    numberings = read_numberings(connection, [each.relation for each in streams])
+    if left := [each for each in numberings if each.quoted not in placed]:
+        for numbering in left:  # else it would give numbers that are there
+            numbering.advance(connection)
+        names = listed(dict.fromkeys(each.quoted for each in left))
+        yield f"where these sequences stood could not be read, they are set past the rows: {names}"
 
 
 def _make_all(connection: Connection, job: _Job, stage: Stage) -> Iterator[str]:
@@ -276,9 +288,12 @@ def _refusal(connection: Connection, text: str) -> psycopg.Error | None:
 
 
 def _place(connection: Connection, position: KeptPosition) -> None:
+    """Set a sequence to where it stood; one is not there if it is of a table that could not be made."""
+    form = """SELECT pg_catalog.setval(s.found, {value}, {called})
+        FROM (SELECT pg_catalog.to_regclass({name}) AS found) AS s WHERE s.found IS NOT NULL"""
     connection.execute(
-        sql.SQL("SELECT pg_catalog.setval({}, {}, {})").format(
-            sql.Literal(position.quoted), sql.Literal(position.value), sql.Literal(position.called)
+        sql.SQL(form).format(
+            name=sql.Literal(position.quoted), value=sql.Literal(position.value), called=sql.Literal(position.called)
         )
     )
 

@@ -36,6 +36,9 @@ __all__ = ["ReturnPlan", "RowStream", "bring_back", "plan_return", "put_rows"]
 
 _NUMBERS = count()
 
+_OF_KEYS = (sql_errors.ForeignKeyViolation, sql_errors.UniqueViolation, sql_errors.ExclusionViolation)
+"""Errors whose detail is a key; that of others may be a whole row, which may hold what nobody should see."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPlan:
@@ -118,7 +121,7 @@ def plan_return(
     for relation in relations:
         for stream in by_oid[relation.oid]:
             wrong += problems_of(relation, stream.columns, catalogue, upsert=upsert)
-        columns = sorted({name for stream in by_oid[relation.oid] for name in stream.columns})
+        columns = sorted({name for stream in by_oid[relation.oid] for name in stream.columns if relation.column(name)})
         alterable[relation.oid], lacking = rights_on(connection, relation, columns, catalogue.role, upsert=upsert)
         wrong += lacking
     order, waiting = in_order(relations, {oid for oid, may in alterable.items() if may})
@@ -185,8 +188,9 @@ def _merge(connection: Connection, stream: RowStream) -> tuple[int, int, int, in
         arrival.analyze()
         _refuse_twice(arrival)
         inserted, updated = arrival.compare()
+        unchanged = read - inserted - updated
         if inserted or updated:
-            write_rows(
+            written = write_rows(
                 connection,
                 (stream.first, stream.first + read - 1),
                 lambda first, last: arrival.write(
@@ -197,8 +201,9 @@ def _merge(connection: Connection, stream: RowStream) -> tuple[int, int, int, in
                 lambda number: told_row(number, arrival.key_of(NUMBER, number)),
                 table=relation.label,
             )
+            inserted, updated = arrival.came((inserted, updated), written)
         arrival.close()
-    return read, inserted, updated, read - inserted - updated
+    return read, inserted, updated, unchanged
 
 
 def _refuse_twice(arrival: Arrival) -> None:
@@ -241,6 +246,6 @@ def _told(table: str | None = None) -> Iterator[None]:
         locked = isinstance(error, sql_errors.LockNotAvailable)
         raise RestoreFailed(
             f"{where}the database does not take the rows: {said}",
-            detail=error.diag.message_detail if isinstance(error, sql_errors.ForeignKeyViolation) else None,
+            detail=error.diag.message_detail if isinstance(error, _OF_KEYS) else None,
             hint="nothing was changed" + ("; another session holds a lock, see PGPROOF_LOCK_WAIT_TIMEOUT" * locked),
         ) from error

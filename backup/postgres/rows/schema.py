@@ -59,10 +59,11 @@ def read_schema(rows: RowsReading, kept: tuple[KeptTable, ...], *, everything: b
 def _types(rows: RowsReading) -> list[Statement]:
     """What makes the types that columns need and that are of no extension."""
     oids = sorted({each.type_oid for table in rows.chosen for each in table.relation.columns})
+    tables = {each.relation.quoted for each in rows.chosen}
     found = []
     for row in rows.ask(read_query("rows_types"), {"oids": oids}):
         each = Type(*row)
-        if each.extension:
+        if each.extension or each.name in tables:  # the type of a table's rows comes with it
             continue
         if each.definition is None:
             log.warning("a type can be made again only by hand", type=each.name)

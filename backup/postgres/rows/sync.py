@@ -26,7 +26,7 @@ from backup.postgres.rows.catalogue import read_catalogue
 from backup.postgres.rows.query import plain_query
 from backup.postgres.rows.reading import AS_WRITTEN, RowsReading, refusal
 from backup.postgres.rows.types import plan_types
-from backup.postgres.session import keep_alive, own_path, settle
+from backup.postgres.session import keep_alive, own_path, settle, wait_for_locks
 from backup.postgres.snapshot import one_row, read_fingerprint, read_source
 
 
@@ -82,7 +82,7 @@ class RowsSync:
         """
         _refuse_the_same(rows, target)
         _set_as_written(target)
-        target.execute("SELECT set_config('lock_timeout', %(time)s, false)", {"time": f"{self.lock_wait_timeout}s"})
+        wait_for_locks(target, self.lock_wait_timeout)
         with _told(), target.transaction():
             target.execute("SET CONSTRAINTS ALL DEFERRED")
             plans, problems = plan_sync(rows.chosen, read_catalogue(target, []))
