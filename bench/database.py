@@ -43,7 +43,7 @@ END $$;
 SELECT count(lo_from_bytea(0, decode((SELECT string_agg(md5((g * 7919 + n)::text), '')
   FROM generate_series(1, 4096) n), 'hex'))) FROM generate_series(1, {objects}) g;
 """
-"""Wide rows with values out of line, 200 small tables, and large objects of 64 KiB that no compression makes smaller."""
+"""Wide rows with values out of line, small tables, and large objects of 64 KiB that no compression makes smaller."""
 
 _COLUMNS = 40
 _SMALL_TABLES = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from backup.postgres.scratch import ScratchServer, packaged_bin_dir
 from backup.stream.lodging import give
 from bench.backup_speed import SETTINGS
 from bench.database import fill
-from bench.peers.ground import Database, Ground, Peer
+from bench.peers.ground import Database, Ground, GroundFor, Peer
 from bench.peers.programs import Programs
 from bench.peers.running import Pipe, answer
 
@@ -67,9 +67,9 @@ class Arena:
     tls: Tls | None = None
 
     @contextmanager
-    def round(self) -> Iterator[Callable[[Peer], Ground]]:
+    def round(self) -> Iterator[GroundFor]:
         """An S3 server for a while; what is given makes a ground in it, as often as one likes."""
-        folder = self._folder(f"round-{secrets.token_hex(4)}", self.folder)
+        folder = self._folder(f"round-{secrets.token_hex(2)}", self.folder)
         try:
             with S3Server() as s3:
                 yield lambda peer: self._ground(peer, s3, folder)
@@ -98,7 +98,7 @@ class Arena:
             if self.tls is None:
                 raise ValueError(f"{peer.key} wants an S3 server with TLS")
             server, ca_file = self.tls.s3, self.tls.ca_file
-        name = f"{peer.key}-{secrets.token_hex(4)}"
+        name = f"{peer.key}-{secrets.token_hex(3)}"  # short: some make unix sockets in their scratch folder
         own = self._folder(name, folder)
         ground = Ground(
             database=self.database,

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from backup.errors import PgproofError
-from bench.peers.arena import Arena
-from bench.peers.ground import Ground, Peer
+from bench.peers.ground import Ground, GroundFor, Peer
 from bench.peers.programs import Missing
 from bench.peers.rounds import tell
 from bench.peers.running import Look, Measured, run
 
 _INTERVAL = 0.01
+_WRONG = "wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Fault:
 
     Attributes:
         measured: of the run; None where it cannot be caused, or the peer did not run.
-        left: names of what is in the store afterwards, and their bytes.
+        left: names of what is in the store afterwards and was not before, and their bytes.
         unfinished: uploads that were neither completed nor aborted.
         listed: what passes for a finished backup.
         reason: why there is nothing to tell.
@@ -41,31 +41,30 @@ class Fault:
     reason: str = ""
 
 
-def wrong_password(arena: Arena, peers: Sequence[Peer]) -> dict[str, Fault]:
+def wrong_password(ground_for: GroundFor, peers: Sequence[Peer]) -> dict[str, Fault]:
     """What each does with it, by key."""
-    return {peer.key: _wrong_password(arena, peer) for peer in peers}
+    return {peer.key: _wrong_password(peer, ground_for) for peer in peers}
 
 
-def killed_dump(arena: Arena, peers: Sequence[Peer], dumped: Mapping[str, int]) -> dict[str, Fault]:
+def killed_dump(ground_for: GroundFor, peers: Sequence[Peer], dumped: Mapping[str, int]) -> dict[str, Fault]:
     """What each does when its pg_dump is killed, after half of the bytes that it otherwise writes."""
-    return {
-        peer.key: _killed_dump(arena, peer, dumped.get(peer.key, 0) // 2) if peer.dumps else Fault(reason="no pg_dump")
-        for peer in peers
-    }
+    return {peer.key: _killed_dump(peer, ground_for, dumped.get(peer.key, 0) // 2) for peer in peers}
 
 
-def _wrong_password(arena: Arena, peer: Peer) -> Fault:
-    with arena.round() as ground_for:
-        try:
-            ground = ground_for(peer)
-            peer.prepare(ground)
-            pipe = peer.backup(replace(ground, database=replace(ground.database, password="wrong")))  # noqa: S106
-            return _after(peer, ground, run(pipe, scratch=ground.scratch))
-        except (RuntimeError, OSError, Missing, PgproofError) as error:
-            return _not_tried(peer, error)
+def _wrong_password(peer: Peer, ground_for: GroundFor) -> Fault:
+    try:
+        ground = ground_for(peer)
+        peer.prepare(ground)
+        before = peer.stored(ground)
+        pipe = peer.backup(replace(ground, database=replace(ground.database, password=_WRONG)))
+        return _after(peer, ground, before, run(pipe, scratch=ground.scratch))
+    except (RuntimeError, OSError, Missing, PgproofError) as error:
+        return _not_tried(peer, error)
 
 
-def _killed_dump(arena: Arena, peer: Peer, after: int) -> Fault:
+def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
+    if not peer.dumps:
+        return Fault(reason="no pg_dump")
     killed: list[int] = []
 
     def watch(found: Look) -> None:
@@ -75,22 +74,22 @@ def _killed_dump(arena: Arena, peer: Peer, after: int) -> Fault:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
-    with arena.round() as ground_for:
-        try:
-            ground = ground_for(peer)
-            peer.prepare(ground)
-            measured = run(peer.backup(ground), scratch=ground.scratch, watch=watch, interval=_INTERVAL)
-            if not killed:
-                return Fault(reason="pg_dump had ended before it could be killed")
-            return _after(peer, ground, measured)
-        except (RuntimeError, OSError, Missing, PgproofError) as error:
-            return _not_tried(peer, error)
+    try:
+        ground = ground_for(peer)
+        peer.prepare(ground)
+        before = peer.stored(ground)
+        measured = run(peer.backup(ground), scratch=ground.scratch, watch=watch, interval=_INTERVAL)
+        if not killed:
+            return Fault(reason="pg_dump had ended before it could be killed")
+        return _after(peer, ground, before, measured)
+    except (RuntimeError, OSError, Missing, PgproofError) as error:
+        return _not_tried(peer, error)
 
 
-def _after(peer: Peer, ground: Ground, measured: Measured) -> Fault:
+def _after(peer: Peer, ground: Ground, before: Mapping[str, int], measured: Measured) -> Fault:
     return Fault(
         measured=measured,
-        left=peer.stored(ground),
+        left={name: size for name, size in peer.stored(ground).items() if name not in before},
         unfinished=len(list(ground.store.leftovers(""))),
         listed=peer.listed(ground),
     )

@@ -1,4 +1,4 @@
-"""What pgproof takes whatever the size: its help, what a run takes besides the dump, a list of many backups, its memory."""
+"""What pgproof takes whatever the size: its help, a run besides its dump, a list of many backups, its memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from backup.stores.credentials import find_keys
-from backup.stores.s3 import S3Store
 from bench.care import store_many
 from bench.peers.arena import Arena
-from bench.peers.ground import Ground, Peer
+from bench.peers.ground import Ground, GroundFor, Peer
 from bench.peers.own import command, program
 from bench.peers.running import INTERVAL, Look, Measured, Pipe, run
 
@@ -21,7 +19,7 @@ _INTERVAL = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Of one run that has a pg_dump in it, in seconds: from the start to the dump's first byte, from its end to ours."""
+    """Of one run with a pg_dump, in seconds: from the start to the dump's first byte, from the dump's end to ours."""
 
     before: float
     after: float
@@ -38,16 +36,14 @@ class Fixed:
     listed: int
 
 
-def measure_fixed(arena: Arena, bare: Peer, ours: Peer, *, tries: int, backups: int) -> Fixed:
+def measure_fixed(ground_for: GroundFor, bare: Peer, ours: Peer, *, tries: int, backups: int) -> Fixed:
     """Measure all of it, on a small database."""
-    with arena.round() as ground_for:
-        ground = ground_for(ours)
-        helped = [_required(ground, (ground.command(program(), "--help", env={}),)).wall for _ in range(tries)]
-        bares = [_moments(ground, bare.backup(ground)) for _ in range(tries)]
-        runs = [_moments(ground_for(ours), ours.backup(ground)) for _ in range(tries)]
-        many = ground_for(ours)
-        store_many(S3Store(many.s3.address(many.bucket), find_keys(many.s3.keys, {})), backups)
-        listing = [_required(many, (command(many, "list", "--all"),)).wall for _ in range(tries if backups else 0)]
+    ground, many = ground_for(ours), ground_for(ours)
+    helped = [_required(ground, (ground.command(program(), "--help", env={}),)).wall for _ in range(tries)]
+    bares = [_moments(ground, bare.backup(ground)) for _ in range(tries)]
+    runs = [_moments(ground, ours.backup(ground)) for _ in range(tries)]
+    store_many(many.store, backups)
+    listing = [_required(many, (command(many, "list", "--all"),)).wall for _ in range(tries if backups else 0)]
     return Fixed(help=helped, runs=runs, bare=bares, listing=listing, listed=backups)
 
 

@@ -160,3 +160,7 @@ class Peer:
     listed: Callable[[Ground], list[str]] = names_in_the_bucket
     tls: bool = False
     dumps: bool = True
+
+
+GroundFor = Callable[[Peer], Ground]
+"""Makes a fresh one, as often as it is called."""

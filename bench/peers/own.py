@@ -15,6 +15,9 @@ FIRST = "pgproof"
 """The key of the setting that others are compared with."""
 
 
+_NOTHING_FOUND = 9
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """Options of `pgproof backup`, and of `pgproof restore` where a restore of it is measured."""
@@ -78,5 +81,5 @@ def _restore(setting: Setting, ground: Ground, into: Database) -> Pipe:
 
 
 def _listed(ground: Ground) -> list[str]:
-    said = json.loads(answer(command(ground, "list", "--all", "--json"), cwd=ground.scratch))
-    return [str(each["id"]) for each in (said["backups"] if isinstance(said, dict) else said)]
+    said = answer(command(ground, "list", "--all", "--json"), cwd=ground.scratch, nothing=_NOTHING_FOUND)
+    return [str(each["id"]) for each in json.loads(said)["backups"]] if said else []

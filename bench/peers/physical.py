@@ -1,7 +1,7 @@
 """Backups of a server's files: pgBackRest and Barman, on a server that both know.
 
-Debian's pgBackRest knows no newer PostgreSQL than Debian has, so they have a server of Debian's, and their ratio is to a
-bare dump of that one. Both need the write-ahead log besides; it goes to pgBackRest's repository.
+Debian's pgBackRest knows no newer PostgreSQL than Debian has, so they have a server of Debian's, and their ratio is to
+a bare dump of that one. Both need the write-ahead log besides; it goes to pgBackRest's repository.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from bench.peers.ground import Ground, Peer
 from bench.peers.programs import Programs
 from bench.peers.running import Command, Pipe, answer
 from tests.support.certificates import make_certificate
+
+PHYSICAL = frozenset({"pgbackrest", "barman"})
+"""Keys of these peers."""
 
 _HBA = b"local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 _STANZA = "bench"
@@ -65,9 +68,7 @@ def physical_arena(programs: Programs, size: int) -> Iterator[tuple[Arena, list[
         ca_file.write_bytes(certificate.authority)
         ca_file.chmod(0o644)
         tls = stack.enter_context(S3Server(certificate=certificate.chain, key=certificate.key))
-        server = stack.enter_context(
-            ScratchServer(bin_dir, settings=_SETTINGS, tcp=True, files={"pg_hba.conf": _HBA})
-        )
+        server = stack.enter_context(ScratchServer(bin_dir, settings=_SETTINGS, tcp=True, files={"pg_hba.conf": _HBA}))
         arena = Arena(
             database=database_on(server, "bench"),
             size=fill(server, "bench", size, more=True),
@@ -120,7 +121,7 @@ def _new_stanza(files: _Server, ground: Ground) -> None:
         "repo1-s3-bucket": ground.bucket,
         "repo1-s3-endpoint": "127.0.0.1",
         "repo1-storage-port": ground.s3.port,
-        "repo1-storage-ca-file": ground.ca_file,
+        "repo1-storage-verify-tls": "n",  # it finds no addresses in certificates, only names
         "repo1-s3-uri-style": "path",
         "repo1-s3-region": "us-east-1",
         "repo1-s3-key": ground.s3.access_key,

@@ -37,7 +37,11 @@ def pipes() -> list[Peer]:
             name="pg_dump, zstd, aws s3 cp",
             how="`pg_dump -Fc -Z0 | zstd -3 -T0 | aws s3 cp -`",
             needs=("aws", "zstd"),
-            backup=lambda ground: (ground.dump("-Z0"), _zstd(ground, *_PACK), _aws(ground, "-", _address(ground, _PACKED))),
+            backup=lambda ground: (
+                ground.dump("-Z0"),
+                _zstd(ground, *_PACK),
+                _aws(ground, "-", _address(ground, _PACKED)),
+            ),
         ),
         Peer(
             key="rclone",

@@ -1,7 +1,7 @@
 """The programs of the peers: where they are, how they are installed, which version they have.
 
-Owns the folder in which those of PyPI live, each with an environment of its own, outside of the tree. Nothing is fetched
-but by the clients of the registries, apt and pip; what cannot be had is a reason, told in the results.
+Owns the folder in which those of PyPI live, each with an environment of its own, outside of the tree. Nothing is
+fetched but by the clients of the registries, apt and pip; what cannot be had is a reason, told in the results.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def repositories() -> list[Peer]:
             key="borgmatic",
             name="borgmatic",
             how="its PostgreSQL hook: custom format, `compression: none`, for borg has `compression: zstd,3`; "
-            "`borg extract --stdout | pg_restore`. borg knows no S3: the repository is a local folder, without encryption",
+            "`borg extract --stdout | pg_restore`. borg knows no S3: its repository is a local folder, not encrypted",
             needs=("borgmatic", "borg"),
             backup=lambda ground: (_borgmatic(ground, "create"),),
             restore=_borg_back,

@@ -98,9 +98,7 @@ def _turned(peers: list[Peer], number: int) -> list[Peer]:
     return peers[cut:] + peers[:cut]
 
 
-def _round(
-    arena: Arena, turn: Sequence[Peer], failed: dict[str, str], *, restoring: bool
-) -> tuple[Round, Round]:
+def _round(arena: Arena, turn: Sequence[Peer], failed: dict[str, str], *, restoring: bool) -> tuple[Round, Round]:
     backups: Round = {}
     restores: Round = {}
     with arena.round() as ground_for:
@@ -139,7 +137,7 @@ def _bring_back(arena: Arena, peer: Peer, ground: Ground) -> Run:
         raise ValueError(f"{peer.key} restores nothing")
     try:
         arena.make_database(_AGAIN, empty=not peer.makes_database)
-            pipe = peer.restore(ground, ground.into(_AGAIN))
+        pipe = peer.restore(ground, ground.into(_AGAIN))
         os.sync()
         measured = run(pipe, scratch=ground.scratch)
         _require(measured)

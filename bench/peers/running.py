@@ -57,7 +57,7 @@ class Measured:
         memory: most bytes at once, where pages that several processes share count once (PSS).
         resident: most bytes at once, where they count for each (RSS).
         scratch: most bytes of files in the scratch folder at once.
-        exits: exit status of each program, minus the signal that ended it.
+        exits: exit status of each program, as a shell tells it: 137 where it was killed.
         said: end of what they wrote to standard error.
         dumped: bytes that pg_dump had written when it was last seen.
     """
@@ -73,7 +73,7 @@ class Measured:
 
     @property
     def status(self) -> int:
-        """What a shell with pipefail says: that of the last program that failed."""
+        """What a shell with `pipefail` says: that of the last program that failed."""
         return next((each for each in reversed(self.exits) if each), 0)
 
 
@@ -119,14 +119,20 @@ def run(
             memory=memory,
             resident=resident,
             scratch=max(space, size_of(scratch)),
-            exits=tuple(each.returncode for each in processes),
+            exits=tuple(code if code >= 0 else 128 - code for code in (each.returncode for each in processes)),
             said="\n".join(filter(None, map(_tail, told))),
             dumped=sum(dumped.values()),
         )
 
 
-def answer(command: Command, *, cwd: Path) -> str:
-    """What a program prints. Raises RuntimeError with what it said where it fails."""
+def answer(command: Command, *, cwd: Path, nothing: int = 0) -> str:
+    """What a program prints. Raises RuntimeError with what it said where it fails.
+
+    Args:
+        command: what to run.
+        cwd: where.
+        nothing: exit status by which it says that there is nothing to print.
+    """
     done = subprocess.run(
         list(command.argv),
         env=dict(command.env),
@@ -135,11 +141,13 @@ def answer(command: Command, *, cwd: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        **_account(command.user),
+        user=command.user,
+        group=_group(command.user),
+        extra_groups=[] if command.user else None,
     )
-    if done.returncode:
+    if done.returncode not in {0, nothing}:
         raise RuntimeError(f"{Path(command.argv[0]).name} ended with {done.returncode}: {done.stderr[-_TAIL:]}")
-    return done.stdout
+    return "" if done.returncode else done.stdout
 
 
 def look(roots: Sequence[int]) -> Look:
@@ -163,8 +171,8 @@ def tree(roots: Sequence[int]) -> Iterator[int]:
     for pid in roots:
         yield pid
         with suppress(OSError):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                children = Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii")
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                children = (task / "children").read_text(encoding="ascii")
                 yield from tree([int(each) for each in children.split()])
 
 
@@ -195,7 +203,9 @@ def _start(stack: ExitStack, pipe: Pipe, told: Sequence[IO[bytes]], cwd: Path) -
             stderr=errors,
             bufsize=0,
             start_new_session=True,
-            **_account(command.user),
+            user=command.user,
+            group=_group(command.user),
+            extra_groups=[] if command.user else None,
         )
         processes.append(process)
         if before:
@@ -225,8 +235,8 @@ def _pid_file(pid: int) -> IO[bytes]:
     return os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
 
 
-def _account(user: str | None) -> dict[str, object]:
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+def _group(user: str | None) -> int | None:
+    return pwd.getpwnam(user).pw_gid if user else None
 
 
 def _is_dump(pid: int) -> bool:
