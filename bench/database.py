@@ -1,4 +1,4 @@
-"""A database of a given size and of real shapes, on an embedded server, for the measurements."""
+"""A database of a given size and of real shapes, for the measurements."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ SELECT count(lo_from_bytea(0, decode((SELECT string_agg(md5((g * 7919 + n)::text
 
 _COLUMNS = 40
 _SMALL_TABLES = 200
+_FEW = 20
+_TINY = 64 << 20
+"""Bytes below which a database has but few small tables: they would be all of it."""
 
 
 def fill(server: ScratchServer, name: str, size: int, *, more: bool = False) -> int:
@@ -56,7 +59,8 @@ def fill(server: ScratchServer, name: str, size: int, *, more: bool = False) -> 
         server: where.
         name: of the database.
         size: bytes, indexes included.
-        more: also wide rows, 200 small tables and large objects, which take a quarter of the size.
+        more: also wide rows, 200 small tables (20 in a database below 64 MiB) and large objects, which take a quarter
+            of the size.
     """
     with psycopg.connect(server.address(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -75,11 +79,12 @@ def fill(server: ScratchServer, name: str, size: int, *, more: bool = False) -> 
 
 def _more(size: int) -> str:
     numbers = range(1, _COLUMNS + 1)
+    small = _FEW if size < _TINY else _SMALL_TABLES
     return _MORE.format(
         columns=", ".join(f"c{n} {'int' if n % 2 else 'text'}" for n in numbers),
         values=", ".join(f"(g * {n} % 1000)::int" if n % 2 else f"'value ' || g % {n * 10}" for n in numbers),
         wide=max(size * 15 // 100 // 3_000, 1),
-        small=_SMALL_TABLES,
-        rows=max(size * 5 // 100 // _SMALL_TABLES // 160, 1),
+        small=small,
+        rows=max(size * 5 // 100 // small // 160, 1),
         objects=max(size * 5 // 100 // (70 << 10), 1),
     )

@@ -27,6 +27,9 @@ from bench.peers.running import Pipe, answer
 LOGICAL = {**SETTINGS, "autovacuum": "off"}
 """Settings of a server whose databases are only dumped and restored."""
 
+PREFIX = "bench-"
+"""Of the folder that holds all others. Short, as their names are: Barman makes unix sockets four folders below."""
+
 BARE = "bare"
 """The key of what all others are compared with."""
 
@@ -69,12 +72,19 @@ class Arena:
     @contextmanager
     def round(self) -> Iterator[GroundFor]:
         """An S3 server for a while; what is given makes a ground in it, as often as one likes."""
-        folder = self._folder(f"round-{secrets.token_hex(2)}", self.folder)
+        made: list[Path] = []
+
+        def ground_for(peer: Peer) -> Ground:
+            name = f"{peer.key}-{secrets.token_hex(3)}"
+            made.append(self._folder(name, self.folder))
+            return self._ground(peer, s3, made[-1])
+
         try:
             with S3Server() as s3:
-                yield lambda peer: self._ground(peer, s3, folder)
+                yield ground_for
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            for folder in made:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def make_database(self, name: str, *, empty: bool = False) -> None:
         """Make way for a database of that name; with `empty` make it too."""
@@ -98,15 +108,13 @@ class Arena:
             if self.tls is None:
                 raise ValueError(f"{peer.key} wants an S3 server with TLS")
             server, ca_file = self.tls.s3, self.tls.ca_file
-        name = f"{peer.key}-{secrets.token_hex(3)}"  # short: some make unix sockets in their scratch folder
-        own = self._folder(name, folder)
         ground = Ground(
             database=self.database,
             s3=server,
             ca_file=ca_file,
-            bucket=name,
-            scratch=self._folder("scratch", own),
-            shelf=self._folder("shelf", own),
+            bucket=folder.name,
+            scratch=self._folder("scratch", folder),
+            shelf=self._folder("shelf", folder),
             programs=self.programs,
         )
         ground.store.create_bucket()
@@ -156,7 +164,7 @@ def logical_arena(programs: Programs, size: int) -> Iterator[Arena]:
     """An embedded server with a database of about `size` bytes."""
     with (
         ScratchServer(packaged_bin_dir(), settings=LOGICAL, tcp=True) as server,
-        tempfile.TemporaryDirectory(prefix="pgproof-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix=PREFIX) as folder,
     ):
         yield Arena(
             database=database_on(server, "bench"),

@@ -21,7 +21,7 @@ from backup.postgres.scratch import ScratchServer
 from backup.stream.lodging import private_folder, unprivileged_account, write_private
 from bench.backup_speed import SETTINGS
 from bench.database import fill
-from bench.peers.arena import Arena, Tls, database_on, server_version
+from bench.peers.arena import PREFIX, Arena, Tls, database_on, server_version
 from bench.peers.ground import Ground, Peer
 from bench.peers.programs import Programs
 from bench.peers.running import Command, Pipe, answer
@@ -62,7 +62,7 @@ def physical_arena(programs: Programs, size: int) -> Iterator[tuple[Arena, list[
     bin_dir = programs.system_server()
     with ExitStack() as stack:
         account = unprivileged_account("a PostgreSQL server")
-        folder = private_folder(stack, account, prefix="pgproof-bench-")
+        folder = private_folder(stack, account, prefix=PREFIX)
         certificate = make_certificate("127.0.0.1")
         ca_file = folder / "authority.pem"
         ca_file.write_bytes(certificate.authority)

@@ -105,8 +105,9 @@ Written by `python -m bench.peers`; [what is measured, and how](README.md#pgproo
 PostgreSQL {" and ".join(servers)}, an S3 server (SeaweedFS) and all that is measured share it. {versions}.
 
 A ratio is that of one round: wall time against the bare `pg_dump -Fc -Z0 >/dev/null` just before, or for restores
-against `pg_restore -j2` from a local folder. CPU and memory are of a peer's whole process tree, the server's not. Memory
-is the most that was seen at once, pages that processes share counted once; scratch the most in HOME and TMPDIR."""
+against `pg_restore -j2` from a local folder. CPU and memory are of a peer's whole process tree, the server's not.
+Memory is the most that was seen at once, pages that processes share counted once; scratch the most of files in HOME and
+TMPDIR."""
 
 
 def _machine() -> str:

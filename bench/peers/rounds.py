@@ -74,12 +74,11 @@ def measure(arena: Arena, peers: Sequence[Peer], *, rounds: int, restores: int, 
                 arena.programs.path(name)
         except Missing as error:
             stage.failed[peer.key] = str(error)
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         turn = [each for each in peers if each.key not in stage.failed]
-        if number == 0 and not warm_up:
-            turn = turn[:1]
         turn[1:] = _turned(turn[1:], number)
-        backups, restored = _round(arena, turn, stage.failed, restoring=0 < number <= restores)
+        settle = number == 1 and not warm_up
+        backups, restored = _round(arena, turn, stage.failed, settle=settle, restoring=0 < number <= restores)
         if number:
             stage.backups.append(backups)
             if restored:
@@ -98,11 +97,16 @@ def _turned(peers: list[Peer], number: int) -> list[Peer]:
     return peers[cut:] + peers[:cut]
 
 
-def _round(arena: Arena, turn: Sequence[Peer], failed: dict[str, str], *, restoring: bool) -> tuple[Round, Round]:
+def _round(
+    arena: Arena, turn: Sequence[Peer], failed: dict[str, str], *, settle: bool, restoring: bool
+) -> tuple[Round, Round]:
+    """One backup and, where wanted, one restore of each; with `settle` a bare dump before all, so that data is read."""
     backups: Round = {}
     restores: Round = {}
     with arena.round() as ground_for:
         grounds: dict[str, Ground] = {}
+        if settle:
+            back_up(turn[0], ground_for(turn[0]))
         for peer in turn:
             with _told(peer, failed):
                 ground = grounds[peer.key] = ground_for(peer)
