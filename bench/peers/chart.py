@@ -60,18 +60,21 @@ def draw(panels: Sequence[Panel]) -> str:
 
 def _panel(panel: Panel, top: int) -> list[str]:
     scale = (WIDTH - _LEFT - _RIGHT) / max(1.0, *(bar.value for bar in panel.bars))
-    lines = [f'<text x="0" y="{top + 20}" font-weight="600">{escape(panel.title)}</text>']
     end = top + _HEAD + _ROW * len(panel.bars)
+    one = f"{_LEFT + scale:.1f}"
+    line = f'x1="{one}" y1="{top + _HEAD - 6}" x2="{one}" y2="{end - 4}"'
+    lines = [
+        f'<text x="0" y="{top + 20}" font-weight="600">{escape(panel.title)}</text>',
+        f'<line {line} stroke="{TEXT}" stroke-dasharray="2 3"/>',
+    ]
     for number, bar in enumerate(panel.bars):
         y = top + _HEAD + number * _ROW
         weight = ' font-weight="600"' if bar.ours else ""
         width = bar.value * scale
+        figure = _LEFT + max(width, scale) + 6  # of a bar that ends before the line of one, behind that line
         lines += [
             f'<text x="{_LEFT - 10}" y="{y + 11}" text-anchor="end"{weight}>{escape(bar.name)}</text>',
             f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{OURS if bar.ours else OTHERS}"/>',
-            f'<text x="{_LEFT + width + 6:.1f}" y="{y + 11}"{weight}>{bar.value:.2f}</text>',
+            f'<text x="{figure:.1f}" y="{y + 11}"{weight}>{bar.value:.2f}</text>',
         ]
-    one = f"{_LEFT + scale:.1f}"
-    line = f'x1="{one}" y1="{top + _HEAD - 6}" x2="{one}" y2="{end - 4}"'
-    lines.append(f'<line {line} stroke="{TEXT}" stroke-dasharray="2 3"/>')
     return lines

@@ -66,13 +66,16 @@ def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
     if not peer.dumps:
         return Fault(reason="no pg_dump")
     killed: list[int] = []
+    written: dict[int, int] = {}
 
     def watch(found: Look) -> None:
-        for pid, written in found.dumping.items():
-            if not killed and written > after:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
+        """There may be several pg_dump; the one that has most to lose is killed."""
+        written.update(found.dumping)
+        if found.dumping and not killed and sum(written.values()) > after:
+            pid = max(found.dumping, key=lambda each: found.dumping[each])
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
 
     try:
         ground = ground_for(peer)

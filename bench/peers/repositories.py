@@ -36,7 +36,7 @@ def repositories() -> list[Peer]:
         ),
         Peer(
             key="borgmatic",
-            name="borgmatic",
+            name="borgmatic, a local folder",
             how="its PostgreSQL hook: custom format, `compression: none`, for borg has `compression: zstd,3`; "
             "`borg extract --stdout | pg_restore`. borg knows no S3: its repository is a local folder, not encrypted",
             needs=("borgmatic", "borg"),

@@ -175,7 +175,7 @@ def _backups(stage: Stage, title: str) -> str:
             ]
         )
     titles = ["", "wall s", "ratio", "min", "max", "CPU s", "memory MiB", "scratch MiB", "stored MiB"]
-    head = f"## {title}\n\nPostgreSQL {stage.version}, {len(stage.backups)} rounds."
+    head = f"## {title}\n\nPostgreSQL {stage.version}, {_rounds(stage.backups)}."
     return f"{head}\n\n{_table(titles, rows)}{_left_out(stage)}"
 
 
@@ -197,7 +197,11 @@ def _restores(stage: Stage) -> str:
             ]
         )
     titles = ["", "wall s", "ratio", "min", "max", "CPU s", "memory MiB", "scratch MiB"]
-    return f"## Restores of {gib(stage.size)}\n\n{len(stage.restores)} rounds.\n\n{_table(titles, rows)}"
+    return f"## Restores of {gib(stage.size)}\n\n{_rounds(stage.restores)}.\n\n{_table(titles, rows)}"
+
+
+def _rounds(rounds: Sequence[Round]) -> str:
+    return f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"
 
 
 def _cells(spread: Spread) -> list[str]:
@@ -227,7 +231,7 @@ def _faults(outcome: Outcome) -> str:
 
 pg_dump is killed after half of what it writes. An exit code in brackets is what a shell without `pipefail` says.
 
-{_table(titles, rows)}"""
+{_table(titles, rows, cells="---")}"""
 
 
 def _fault(fault: Fault) -> tuple[str, str]:
@@ -281,6 +285,6 @@ def _by_key(outcome: Outcome) -> dict[str, Peer]:
     return {peer.key: peer for stage in (*outcome.stages, *outcome.physical) for peer in stage.peers}
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    ruler = ["---", *("---:" for _ in titles[1:])]
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, cells: str = "---:") -> str:
+    ruler = ["---", *(cells for _ in titles[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in (titles, ruler, *rows))
