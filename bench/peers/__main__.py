@@ -9,6 +9,7 @@ and by pip into a folder of its own (--no-install: it is left out). Progress goe
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backup import signals
+from backup.errors import Interrupted
 from bench.peers.arena import Arena, bare_peer, logical_arena
 from bench.peers.chart import Bar, Panel, draw
 from bench.peers.faults import killed_dump, wrong_password
@@ -152,5 +154,8 @@ def _bars(found: Sequence[tuple[str, Spread]]) -> list[Bar]:
 
 
 if __name__ == "__main__":
-    with signals.interruptible(last=True):
-        main()
+    try:
+        with signals.interruptible(last=True):
+            main()
+    except Interrupted as stopped:
+        sys.exit(stopped.status)

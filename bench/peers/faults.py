@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from backup.errors import PgproofError
+from backup.errors import Interrupted, PgproofError
 from bench.peers.ground import Ground, GroundFor, Peer
 from bench.peers.programs import Missing
 from bench.peers.rounds import tell
@@ -58,6 +58,8 @@ def _wrong_password(peer: Peer, ground_for: GroundFor) -> Fault:
         before = peer.stored(ground)
         pipe = peer.backup(replace(ground, database=replace(ground.database, password=_WRONG)))
         return _after(peer, ground, before, run(pipe, scratch=ground.scratch))
+    except Interrupted:
+        raise
     except (RuntimeError, OSError, Missing, PgproofError) as error:
         return _not_tried(peer, error)
 
@@ -85,6 +87,8 @@ def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
         if not killed:
             return Fault(reason="pg_dump had ended before it could be killed")
         return _after(peer, ground, before, measured)
+    except Interrupted:
+        raise
     except (RuntimeError, OSError, Missing, PgproofError) as error:
         return _not_tried(peer, error)
 

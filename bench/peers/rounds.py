@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from backup.errors import PgproofError
+from backup.errors import Interrupted, PgproofError
 from bench.peers.arena import BARE, Arena
 from bench.peers.ground import Ground, Peer
 from bench.peers.programs import Missing
@@ -157,6 +157,8 @@ def _told(peer: Peer, failed: dict[str, str]) -> Iterator[None]:
     """What goes wrong with a peer is told and kept as its reason; with the bare dump it ends all."""
     try:
         yield
+    except Interrupted:
+        raise
     except (RuntimeError, OSError, Missing, PgproofError) as error:
         if peer.key == BARE:
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -72,6 +74,32 @@ def test_pgproof_and_a_pipe_are_measured_beside_a_bare_dump(tmp_path: Path) -> N
     assert (tmp_path / "results.svg").read_text().startswith("<svg ")
     assert set(Path(tempfile.gettempdir()).glob("bench-*")) == before
     assert psutil.Process().children(recursive=True) == []
+
+
+def test_a_benchmark_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+    options = (
+        "--gib",
+        "0.005",
+        "--rounds",
+        "100",
+        "--peers",
+        "file",
+        "--no-install",
+        "--to",
+        str(tmp_path / "results"),
+    )
+    argv = [sys.executable, "-m", "bench.peers", *options]
+    env = {**ENV, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as bench:
+        for line in bench.stderr or ():
+            if "zstd" in line:
+                break
+        started = psutil.Process(bench.pid).children(recursive=True)
+        bench.terminate()
+        assert bench.wait(60) == 128 + signal.SIGTERM
+    assert started
+    assert [each for each in started if is_running(each.pid)] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_pipe_tells_the_status_of_each_program_and_the_memory_and_files_of_all(tmp_path: Path) -> None:
