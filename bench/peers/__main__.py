@@ -24,11 +24,12 @@ from bench.peers.faults import killed_dump, wrong_password
 from bench.peers.fixed import measure_fixed, memory
 from bench.peers.ground import Peer
 from bench.peers.own import FIRST, own_peers
+from bench.peers.page import page
 from bench.peers.physical import PHYSICAL, physical_arena
 from bench.peers.pipes import pipes
 from bench.peers.programs import Missing, Programs
 from bench.peers.repositories import repositories
-from bench.peers.results import Outcome, Spread, gib, page, ranked
+from bench.peers.results import Outcome, Spread, gib, ranked
 from bench.peers.rounds import Stage, measure, tell
 
 

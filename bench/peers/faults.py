@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from backup.errors import Interrupted, PgproofError
 from bench.peers.ground import Ground, GroundFor, Peer
+from bench.peers.processes import Look
 from bench.peers.programs import Missing
 from bench.peers.rounds import tell
-from bench.peers.running import Look, Measured, run
+from bench.peers.running import Measured, run
 
 _INTERVAL = 0.01
 _WRONG = "wrong"

@@ -11,7 +11,8 @@ from bench.care import store_many
 from bench.peers.arena import Arena
 from bench.peers.ground import Ground, GroundFor, Peer
 from bench.peers.own import command, program
-from bench.peers.running import INTERVAL, Look, Measured, Pipe, run
+from bench.peers.processes import Look
+from bench.peers.running import INTERVAL, Measured, Pipe, run
 
 _INTERVAL = 0.01
 """Seconds: how exactly a moment is known."""

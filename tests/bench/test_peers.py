@@ -17,7 +17,8 @@ import pytest
 
 from bench.peers.__main__ import main
 from bench.peers.chart import OTHERS, OURS, TEXT, Bar, Panel, draw
-from bench.peers.running import Command, Look, run
+from bench.peers.processes import Look
+from bench.peers.running import Command, run
 from tests.support.services import program
 
 ROOT = Path(__file__).parents[2]
