@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.peers.ground import Database, Ground, Peer
+from bench.peers.ground import Ground, Peer
 from bench.peers.pipes import on_the_shelf
 from bench.peers.running import Command, Pipe, answer
 
@@ -38,10 +38,9 @@ def repositories() -> list[Peer]:
             key="borgmatic",
             name="borgmatic, a local folder",
             how="its PostgreSQL hook: custom format, `compression: none`, for borg has `compression: zstd,3`; "
-            "`borg extract --stdout | pg_restore`. borg knows no S3: its repository is a local folder, not encrypted",
+            "borg knows no S3: its repository is a local folder, not encrypted. Its restore is not measured",
             needs=("borgmatic", "borg"),
             backup=lambda ground: (_borgmatic(ground, "create"),),
-            restore=_borg_back,
             prepare=_borg_prepare,
             stored=on_the_shelf,
             listed=_borg_listed,
@@ -136,10 +135,3 @@ def _borg_prepare(ground: Ground) -> None:
 def _borg_listed(ground: Ground) -> list[str]:
     archives = json.loads(answer(_borg(ground, "list", "--json"), cwd=ground.scratch))["archives"]
     return [str(each["name"]) for each in archives]
-
-
-def _borg_back(ground: Ground, into: Database) -> Pipe:
-    archive = _borg_listed(ground)[-1]
-    names = answer(_borg(ground, "list", "--short", f"::{archive}"), cwd=ground.scratch).splitlines()
-    dump = next(name for name in names if name.endswith(f"/{ground.database.name}"))
-    return (_borg(ground, "extract", "--stdout", f"::{archive}", dump), ground.load(into))
