@@ -11,7 +11,10 @@ SHELL_SCRIPTS := .ci/run docker/install-postgresql $(addprefix tests/cluster/nod
 BUILDER ?= $(firstword $(notdir $(shell command -v docker podman buildah)))
 BUILD_ARGS ?=
 
-.PHONY: help install demo test test-cluster check docs format image clean
+# What is passed on to `make bench`, for example BENCH='--gib 0.2 --rounds 2'.
+BENCH ?=
+
+.PHONY: help install demo test test-cluster check bench docs format image clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -43,6 +46,9 @@ check: install  ## Format, lint, types, import contracts, docs drift
 	$(BIN)/hadolint Dockerfile tests/cluster/servers/Dockerfile
 	$(BIN)/shellcheck --external-sources --source-path SCRIPTDIR $(SHELL_SCRIPTS)
 	$(BIN)/pytest --quiet tests/docs/test_docs.py tests/chart/test_generated.py -k "not ci_file"
+
+bench: install  ## Measure pgproof beside other tools; writes bench/results.md (half an hour; to try: BENCH='--gib 0.1 --rounds 1')
+	$(BIN)/python -m bench.peers $(BENCH)
 
 image:  ## Build the container image, localhost/pgproof
 	$(or $(BUILDER),$(error docker, podman or buildah is needed)) build $(BUILD_ARGS) --tag localhost/pgproof .

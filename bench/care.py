@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +35,9 @@ from tests.support.manifests import a_manifest
 
 SLOW = 20 << 20
 """Bytes a second that the slow store takes."""
+
+_STORING = 4
+"""Backups that are stored at once, as many as the client keeps connections for."""
 
 
 def main() -> None:
@@ -111,13 +115,7 @@ def show(rounds: list[dict[str, Measured]], floors: dict[str, str]) -> None:
 def measure_plan(s3: S3Server, count: int) -> None:
     """Store many backups, an hour between each, and plan what becomes of them."""
     store = S3Store(s3.address("bench", "many"), find_keys(s3.keys, {}))
-    newest = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-    for hours in range(count):
-        manifest = a_manifest(newest - hours * timedelta(hours=1))
-        prefix = f"shop/{manifest.id}/"
-        for name in ("dump.pgc.zst.000", "proof.json.zst.000"):
-            store.put(prefix + name, BytesReader(b"x"))
-        store.put(prefix + "manifest.json", BytesReader(manifest.to_json()))
+    store_many(store, count)
     for rules in (DEFAULT, Rules(daily=30, weekly=8, monthly=24, yearly=5, min_proven=2)):
         with clocked() as listed:
             folders = read_runs(store, "shop", now=datetime.now(UTC))
@@ -129,6 +127,22 @@ def measure_plan(s3: S3Server, count: int) -> None:
             f"{count:,} backups, {rules.text}: listed in {listed[0]:.2f} s, planned in {planned[0]:.2f} s,"
             f" {len(made.deleted):,} would go"
         )
+
+
+def store_many(store: S3Store, count: int) -> None:
+    """So many backups of three objects each, an hour between each, the newest an hour ago."""
+    newest = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+
+    def store_one(hours: int) -> None:
+        manifest = a_manifest(newest - hours * timedelta(hours=1))
+        prefix = f"shop/{manifest.id}/"
+        for name in ("dump.pgc.zst.000", "proof.json.zst.000"):
+            store.put(prefix + name, BytesReader(b"x"))
+        store.put(prefix + "manifest.json", BytesReader(manifest.to_json()))
+
+    with ThreadPoolExecutor(_STORING) as pool:
+        for stored in [pool.submit(store_one, hours) for hours in range(count)]:
+            stored.result()
 
 
 @contextmanager

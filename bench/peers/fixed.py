@@ -1,0 +1,86 @@
+"""What pgproof takes whatever the size: its help, a run besides its dump, a list of many backups, its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.care import store_many
+from bench.peers.arena import Arena
+from bench.peers.ground import Ground, GroundFor, Peer
+from bench.peers.own import command, program
+from bench.peers.processes import Look
+from bench.peers.running import INTERVAL, Measured, Pipe, run
+
+_INTERVAL = 0.01
+"""Seconds: how exactly a moment is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Of one run with a pg_dump, in seconds: from the start to the dump's first byte, from the dump's end to ours."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """Seconds of each try, and how many backups were listed."""
+
+    help: Sequence[float]
+    runs: Sequence[Moments]
+    bare: Sequence[Moments]
+    listing: Sequence[float]
+    listed: int
+
+
+def measure_fixed(ground_for: GroundFor, bare: Peer, ours: Peer, *, tries: int, backups: int) -> Fixed:
+    """Measure all of it, on a small database."""
+    ground, many = ground_for(ours), ground_for(ours)
+    helped = [_required(ground, (ground.command(program(), "--help", env={}),)).wall for _ in range(tries)]
+    bares = [_moments(ground, bare.backup(ground)) for _ in range(tries)]
+    runs = [_moments(ground, ours.backup(ground)) for _ in range(tries)]
+    store_many(many.store, backups)
+    listing = [_required(many, (command(many, "list", "--all"),)).wall for _ in range(tries if backups else 0)]
+    return Fixed(help=helped, runs=runs, bare=bares, listing=listing, listed=backups)
+
+
+def memory(arena: Arena, ours: Peer) -> tuple[int, Measured]:
+    """The size of a database, and how a backup of it ran."""
+    with arena.round() as ground_for:
+        ground = ground_for(ours)
+        return arena.size, _required(ground, ours.backup(ground))
+
+
+def median_moments(runs: Sequence[Moments]) -> Moments:
+    """Of both, each for itself."""
+    return Moments(before=median(each.before for each in runs), after=median(each.after for each in runs))
+
+
+def _moments(ground: Ground, pipe: Pipe) -> Moments:
+    first: list[float] = []
+    last = [0.0]
+
+    def watch(found: Look) -> None:
+        now = time.monotonic()
+        if any(found.dumping.values()):
+            first.append(now)
+        if found.dumping:
+            last[0] = now
+
+    begun = time.monotonic()
+    measured = _required(ground, pipe, watch)
+    if not first:
+        raise RuntimeError("the dump was too short to be seen")
+    return Moments(before=first[0] - begun, after=begun + measured.wall - last[0])
+
+
+def _required(ground: Ground, pipe: Pipe, watch: Callable[[Look], None] | None = None) -> Measured:
+    """Run it. Raises RuntimeError where it fails."""
+    measured = run(pipe, scratch=ground.scratch, watch=watch, interval=_INTERVAL if watch else INTERVAL)
+    if measured.status:
+        raise RuntimeError(f"ended with {measured.exits}: {measured.said}")
+    return measured
