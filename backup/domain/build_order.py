@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from backup.domain.toc import Entry
+from backup.domain.toc import Entry, within
 
 _INDEXES = frozenset({"INDEX", "CONSTRAINT"})
 _REMARKS = frozenset({"COMMENT", "SECURITY LABEL"})
@@ -73,7 +73,11 @@ def grants_of(entries: Iterable[Entry]) -> tuple[int, ...]:
 
 
 def build_order(entries: Collection[Entry]) -> BuildOrder:
-    """How everything after the rows is made, where several connections do it."""
+    """How everything after the rows is made, where several connections do it.
+
+    Args:
+        entries: of a dump with all of its lanes. Those of the first are made; the others say which tables have rows.
+    """
     everything = {entry.number: entry for entry in entries}
     with_rows = set(rows_of(entries).values())
     remarks = _remarks(everything)
@@ -102,7 +106,7 @@ def build_order(entries: Collection[Entry]) -> BuildOrder:
         units=tuple(units),
         late=tuple(late),
         attached=attached,
-        last=tuple(entry.number for entry in entries if entry.number not in done),
+        last=tuple(entry.number for entry in within(0, entries) if entry.number not in done),
     )
 
 

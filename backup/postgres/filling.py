@@ -93,7 +93,7 @@ class _Filling:
         self._crew = crew
         self._jobs = job.choice.jobs
         self._first = within(0, job.wanted)
-        self._order = build_order(self._first) if self._jobs > 1 else _NOTHING
+        self._order = build_order(job.wanted) if self._jobs > 1 else _NOTHING
         self._queue = IndexQueue(self._order.units, arrivals, large=job.large)
         self._together: list[int] = []
         self._waiting: list[_Lane] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backup.domain.build_order import BuildOrder, IndexUnit, build_order, rows_of
-from backup.domain.toc import Entry
+from backup.domain.toc import Entry, with_lanes
 
 
 def entry(number: int, kind: str, *depends: int, sql: str = "", name: str = "", schema: str = "public") -> Entry:
@@ -19,6 +21,8 @@ TABLES = [
     entry(11, "TABLE DATA", 1),
     entry(13, "TABLE DATA", 3),
 ]
+ROWS_OF_4 = Entry(number=7, kind="TABLE DATA", oid=4)
+"""Of another lane."""
 
 
 def test_the_index_of_a_table_waits_for_its_rows_alone() -> None:
@@ -59,6 +63,13 @@ def test_an_index_that_calls_a_function_waits_for_all_rows_for_it_may_read_them(
 def test_an_index_of_a_table_without_rows_is_made_with_the_others() -> None:
     order = build_order([*TABLES, entry(20, "INDEX", 4)])
     assert (order.units, order.late) == ((), (20,))
+
+
+def test_tables_whose_rows_are_in_another_lane_have_rows_and_nothing_of_that_lane_is_made() -> None:
+    first = [*TABLES, entry(20, "INDEX", 4)]
+    order = build_order(with_lanes([replace(each, oid=each.number) for each in first], [[ROWS_OF_4]]))
+    assert order.units == (IndexUnit(table=4, numbers=(20,), alone=False),)
+    assert order.last == (1, 2, 3, 4, 5, 11, 13)
 
 
 def test_everything_else_comes_last_in_its_order() -> None:
