@@ -27,6 +27,8 @@ _COMPLAINT = re.compile(r"(pg_restore: )+(error|fatal): ")
 write over each other, the name stands twice."""
 
 _DATA_TROUBLE = re.compile(r"COPY|input file|out of memory|invalid|corrupt|unexpected|end of file", re.IGNORECASE)
+_OF_SERVER = re.compile(r"No space left|could not extend|terminating connection|closed the connection")
+"""What no bytes of ours bring about, whatever they are: what is still to come of them need not be waited for."""
 _TABLE_BEGINS = 'pg_restore: processing data for table "'
 _CHATTER = re.compile(r"pg_restore: (?!error: |fatal: |warning: |hint: |detail: |while |from TOC )")
 """What it tells with --verbose and nobody has to know where it fails."""
@@ -108,9 +110,10 @@ class Loader:
             if source is not None:
                 feed(child, source, feeding)
             status = child.wait()
-        if source is not None and (status == 0 or _DATA_TROUBLE.search(child.stderr_tail)):
+        said = child.stderr_tail
+        if source is not None and (status == 0 or (_DATA_TROUBLE.search(said) and not _OF_SERVER.search(said))):
             drain(source)  # at its end the checks of the whole are made
-        judge.decide(status, child.stderr_tail, tolerant=self.knows_less)
+        judge.decide(status, said, tolerant=self.knows_less)
 
 
 class _Judge:
