@@ -66,12 +66,16 @@ def _drops(job: Job, loader: Loader) -> bytes:
     script = job.archive.script(*arguments, job.archive.use_list(entry.number for entry in entries))
     makes = re.compile(r"--\n-- TOC entry \d+ \(")
     start = next((place for place in comment_starts(script) if makes.match(script, place)), len(script))
-    return _without_restriction(script[:start]).encode(errors="surrogateescape")
+    return _ended(script[:start]).encode(errors="surrogateescape")
 
 
-def _without_restriction(script: str) -> str:
-    r"""A script's beginning, its \restrict taken out where the line that ends it was cut off."""
-    return re.sub(r"(?m)^\\restrict \S+\n", "", script, count=1)
+def _ended(script: str) -> str:
+    r"""A script's beginning, with the line that ends its \restrict: in between psql obeys no command of the archive.
+
+    The first such line is pg_restore's own, before anything that the archive says; no older one writes it.
+    """
+    found = re.search(r"(?m)^\\restrict (\S+)$", script)
+    return f"{script}\n\\unrestrict {found[1]}\n" if found else script
 
 
 class _Script:
@@ -114,7 +118,8 @@ class _Script:
                 raise
             if carrier.is_deaf:
                 raise self._psql.failure()
-            if status := child.wait():
+            status = child.wait()
+            if status and not carrier.is_strange:
                 if dump is not None and status > 0:
                     drain(dump)  # where it is damaged, that is what is told
                 raise failure(child.stderr_tail, status)
@@ -125,11 +130,13 @@ class _Script:
 class _Carrier:
     """Brings a script from pg_restore to psql on a thread of its own, without its BEGIN and its COMMIT.
 
-    `is_whole`: it had both, so that all of it has been brought. `is_deaf`: psql does not listen any more.
+    `is_whole`: it had both, so that all of it has been brought. `is_strange`: it begins in another way, and pg_restore
+    was told to end. `is_deaf`: psql does not listen any more.
     """
 
     def __init__(self, child: Child, psql: _Psql) -> None:
         self.is_whole = False
+        self.is_strange = False
         self.is_deaf = False
         self._child = child
         self._psql = psql
@@ -159,6 +166,8 @@ class _Carrier:
             if not is_begun:
                 before, found, behind = held.partition(_BEGIN)
                 if not found and len(held) > _LONGEST_START:
+                    self.is_strange = True
+                    self._child.terminate()  # it would wait for ever for somebody who reads
                     return
                 if not found:
                     continue
