@@ -76,11 +76,11 @@ def back_up(server: Server, database: str, store: str, folder: Path, **environ: 
 
 
 def run_lines(
-    folder: Path, server: Server, *headings: str, values: dict[str, str], **environ: str
+    folder: Path, server: Server, *headings: str, values: dict[str, str], before: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the blocks under these headings as one script, as that server's superuser."""
+    """Run the blocks under these headings as one script, behind some lines, as that server's superuser."""
     found = blocks(PAGE)
-    script = with_values(found[VALUES] + "".join(found[heading] for heading in headings), values)
+    script = before + with_values(found[VALUES] + "".join(found[heading] for heading in headings), values)
     environ |= {"PGHOST": server.host, "PGPORT": str(server.port)}
     environ |= {"PGUSER": server.superuser, "PGPASSWORD": server.password}
     return run_bash(script, folder, server, **environ)
@@ -174,6 +174,19 @@ def test_the_lines_restore_a_dump_in_lanes(
     assert len(list((tmp_path / "backup").glob("dump.?.pgc.zst.000"))) == 2
     with pg18.connect(source) as wanted, empty_server.connect(NEW) as found:
         assert difference(facts(wanted), facts(found), ignore=("database",)) == []
+
+
+def test_the_lines_stop_at_a_lane_that_is_damaged(
+    pg18: Server, source: str, empty_server: Server, tmp_path: Path
+) -> None:
+    require("zstd")
+    values = back_up(pg18, source, str(tmp_path / "store"), tmp_path, PGPROOF_DUMP_JOBS="2")
+    (volume, *_) = sorted((tmp_path / "store").rglob("dump.1.pgc.zst.000"))
+    volume.write_bytes(volume.read_bytes()[:-100])
+    by_hand = "set +e\n"  # as in a shell where somebody types: the next line is carried out all the same
+    done = run_lines(tmp_path, empty_server, FROM_DIRECTORY, CHECK, ROLES, LANES, values=values, before=by_hand)
+    assert done.returncode != 0
+    assert "all lanes are in" not in done.stdout
 
 
 def rows_of(server: Server, database: str) -> dict[str, object]:
