@@ -12,7 +12,7 @@ import psycopg
 
 from backup.domain.lanes import LARGE, Balance, Table, balance, choose_jobs
 from backup.domain.patterns import Exclusion
-from backup.errors import DumpFailed, PgproofError, TablesRewritten
+from backup.errors import DumpFailed, TablesRewritten
 from backup.logs import log
 from backup.postgres.connection import Connection
 from backup.postgres.facts import read_excluded
@@ -34,6 +34,9 @@ _LARGE_OBJECTS = "SELECT pg_catalog.pg_table_size('pg_catalog.pg_largeobject')"
 def spread(snapshot: HeldSnapshot, jobs: int, exclusions: Sequence[Exclusion], *, large: int = LARGE) -> Balance:
     """Who has what of so many lanes; one lane where the tables' sizes cannot be had now.
 
+    And one where a check of rows may look at other tables: these must be loaded before, and pg_dump's own order, by
+    name, may be what sees to that.
+
     Args:
         snapshot: that is dumped.
         jobs: lanes, at least one.
@@ -47,8 +50,12 @@ def spread(snapshot: HeldSnapshot, jobs: int, exclusions: Sequence[Exclusion], *
             connection.execute("SELECT pg_catalog.set_config('lock_timeout', %(time)s, true)", {"time": _LOCK_PATIENCE})
             rows = connection.execute(read_query("lanes")).fetchall()
             (rest,) = one_row(connection, _LARGE_OBJECTS)
+            checks = [name for (name,) in connection.execute(read_query("looking_checks"))]
     except psycopg.errors.LockNotAvailable:
         log.info("one lane only", reason="a table is locked, so the sizes of tables are not known")
+        return balance((), jobs=1)
+    if checks:
+        log.info("one lane only", reason=f"{', '.join(checks)} may look at other tables when rows are loaded")
         return balance((), jobs=1)
     out = {name for kind, name, _ in read_excluded(connection, exclusions) if kind == "r"}
     for schema, name, quoted, size in rows:
@@ -99,8 +106,11 @@ def fitting(snapshot: HeldSnapshot, wanted: int | None, cores: int) -> int:
 
 
 def _can_be_named(name: str, encoding: str) -> bool:
-    """Whether pg_dump takes a name from its command line as it is: that comes in UTF-8, and is in the database's."""
-    return name.isascii() or encoding == "UTF8"
+    """Whether pg_dump takes a name from its command line as it is: that comes in UTF-8, and is in the database's.
+
+    Of a database that does not know its encoding, what has a backslash may be bytes that are no UTF-8.
+    """
+    return encoding == "UTF8" or (name.isascii() and not (encoding == "SQL_ASCII" and "\\" in name))
 
 
 def _given_up() -> DumpFailed:
@@ -121,7 +131,7 @@ class Gate:
         self._snapshot = snapshot
         self._begin = begin
         self._changed = threading.Condition()
-        self._failure: PgproofError | None = None
+        self._failure: Exception | None = None
         self._children: list[Child] = []
 
     def join(self, child: Child) -> None:
@@ -137,6 +147,7 @@ class Gate:
         Raises:
             TablesRewritten: tables were, before they were locked.
             DumpFailed: the gate was closed.
+            Exception: what the snapshot's session raises.
         """
         with self._changed:
             self._missing -= 1
@@ -162,8 +173,8 @@ class Gate:
     def _look(self) -> None:
         try:
             rewritten = self._snapshot.rewritten_tables()
-        except Exception:
-            self._failure = _given_up()
+        except Exception as error:
+            self._failure = error  # for every lane: which of them comes home first, nobody knows
             self._changed.notify_all()
             raise
         if rewritten:
