@@ -226,10 +226,10 @@ class _Run(Generic[SnapshotT]):
                 )
                 manifest = self._guarded(manifest, proof, snapshot.fingerprint, clock)
                 upload.commit(manifest)
-                self._tell_bottleneck(parts)
             except BaseException:
                 self.copies.take_back()
                 raise
+            self._tell_bottleneck(parts)
         return manifest
 
     def _tell_bottleneck(self, parts: Sequence[Part]) -> None:
