@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from backup.errors import Interrupted
+from backup.errors import Interrupted, PgproofError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -139,3 +139,13 @@ def undisturbed() -> Iterator[None]:
     finally:
         _state.shields -= 1
     _raise_pending()
+
+
+class AsFarAsKnown:
+    """For what is done without where it cannot be found out: no failure of ours leaves the block, but a signal does."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        return isinstance(error, PgproofError) and not isinstance(error, Interrupted)

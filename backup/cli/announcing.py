@@ -27,7 +27,7 @@ from backup.failures import describe
 from backup.limits import in_time
 from backup.logs import log, recent, redact
 from backup.ports import Store
-from backup.signals import undisturbed
+from backup.signals import AsFarAsKnown, undisturbed
 from backup.workflow.announce import announce
 from backup.workflow.catalog import Catalog
 from backup.workflow.outbox import Outbox
@@ -153,7 +153,7 @@ class Teller:
             announce(event, self._notifiers, within=within - (time.monotonic() - begun), outbox=outbox)
 
     def _stores(self) -> list[Store]:
-        with suppress(PgproofError):
+        with AsFarAsKnown():
             return [place.store for place in places(self._invocation)]
         return []
 
@@ -192,12 +192,12 @@ def _over() -> Iterator[None]:
 
 
 def _target(invocation: Invocation) -> str | None:
-    with suppress(PgproofError):
+    with AsFarAsKnown():
         return named_target(invocation)
     return None
 
 
 def _store(invocation: Invocation) -> str | None:
-    with suppress(PgproofError):
+    with AsFarAsKnown():
         return ", ".join(store.url for store in invocation.stores) or None
     return None

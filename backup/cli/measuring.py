@@ -13,8 +13,8 @@ from backup.cli.failures import as_told
 from backup.cli.options import Invocation
 from backup.cli.targets import named_target
 from backup.domain.metrics import Action, Ended
-from backup.errors import Interrupted, PgproofError
-from backup.signals import undisturbed
+from backup.errors import Interrupted
+from backup.signals import AsFarAsKnown, undisturbed
 from backup.workflow.announce import record
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def measured(invocation: Invocation, action: Action, *, quiet: bool = False) -> 
     """
     metrics = None if quiet else make_metrics(invocation.settings)
     measurement = Measurement(None)
-    with suppress(PgproofError):
+    with AsFarAsKnown():
         measurement.target = named_target(invocation)
     try:
         yield measurement

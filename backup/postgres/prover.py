@@ -19,7 +19,7 @@ import psycopg
 
 from backup.domain.patterns import Exclusion
 from backup.domain.proof import LEFT_OUT, NOTHING, ROWS, ROWS_LEFT_OUT, Fact, Facts, Mode, Proof
-from backup.errors import PartUnavailable, PgproofError
+from backup.errors import Interrupted, PartUnavailable, PgproofError
 from backup.logs import log
 from backup.postgres.connection import Connection, connect
 from backup.postgres.facts import FactReader, Table
@@ -66,6 +66,8 @@ class Prover:
         self._before = Standings()
         try:
             self._before = self._where_sequences_stand()
+        except Interrupted:
+            raise
         except PgproofError as error:
             self._failure = error
 
@@ -89,6 +91,8 @@ class Prover:
             raise PartUnavailable(f"the snapshot could not be looked at: {said}", detail=_detail(error)) from error
         try:
             facts, unproven = positions(self._before, self._where_sequences_stand())
+        except Interrupted:
+            raise
         except PgproofError as error:
             raise PartUnavailable(f"the sequences could not be read again: {error.message}") from error
         unproven |= self._proof.unproven
