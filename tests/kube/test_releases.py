@@ -90,6 +90,19 @@ def test_of_several_databases_one_must_be_named(api: Api, cluster: Cluster) -> N
     assert choose(templates, "restore", "orders").name == "shop-orders-restore"
 
 
+def test_a_target_that_the_release_does_not_have_is_not_taken_for_its_only_one(api: Api, cluster: Cluster) -> None:
+    add_release(api, "shop", "orders")
+    templates = templates_of(cluster, None)
+    container: dict[str, object] = {"name": "pgproof"}
+    for each in templates:
+        each.cronjob["spec"] = {"jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}}
+    assert choose(templates, "backup", None, target="billing").name == "shop-orders-backup"  # it may be that one's
+    container["env"] = [{"name": "PGPROOF_TARGET", "value": "orders"}]
+    assert choose(templates, "backup", None, target="orders").name == "shop-orders-backup"
+    with pytest.raises(UsageError, match="no backup of this release is of billing"):
+        choose(templates, "backup", None, target="billing")
+
+
 def test_an_unknown_database_is_told_those_there_are(api: Api, cluster: Cluster) -> None:
     add_release(api, "shop", "orders", "billing")
     with pytest.raises(NotFound, match="there is no CronJob for a backup of stock") as failure:
