@@ -91,7 +91,7 @@ lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}
 {{- if not (kindIs "map" $own) -}}{{- $own = dict -}}{{- end -}}
 {{- range $key := list "host" "port" "every" "tls_cert" "tls_key" "proxies" "release" -}}
 {{- if hasKey $own $key -}}
-{{- $problems = append $problems (printf "config.serve.%s is set: %s" $key (get (dict "host" "the chart says where it listens" "release" "it is this release" "tls_cert" "name a Secret in serve.tls.existingSecret instead" "tls_key" "name a Secret in serve.tls.existingSecret instead") $key | default (printf "write serve.%s instead" $key))) -}}
+{{- $problems = append $problems (printf "config.serve.%s is set: %s" $key (get (dict "release" "it is this release" "tls_cert" "name a Secret in serve.tls.existingSecret instead" "tls_key" "name a Secret in serve.tls.existingSecret instead") $key | default (printf "write serve.%s instead" $key))) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $serve.tokens.existingSecret $own.tokens_file -}}

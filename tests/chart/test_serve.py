@@ -198,3 +198,10 @@ def test_its_certificate_is_mounted_and_its_probes_speak_as_it_does() -> None:
 def test_it_still_listens_while_the_service_forgets_its_pod() -> None:
     (container,) = pod_of(render(minimal(serve=SERVE)))["containers"]
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+
+
+def test_in_a_cluster_of_ipv6_alone_both_services_can_be_reached(tmp_path: Path) -> None:
+    rendered = render(minimal(serve={**SERVE, "host": "::"}, watch={"enabled": True, "host": "::"}))
+    pods = dict(pod_specs(rendered))
+    found = [settings(rendered, pods[f"Deployment mydb-{name}"], tmp_path).settings for name in ("serve", "watch")]
+    assert (found[0].serve.host, found[1].watch.host) == ("::", "::")
