@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from backup.api.runs import KINDS, Busy, KeyReused, Log, Order, Run, address_of
-from backup.errors import NotFound, PgproofError, RequestRefused
+from backup.errors import NotFound, PgproofError, RequestRefused, UsageError
 from backup.kube.connection import Cluster
 from backup.kube.following import Follower
 from backup.kube.jobs import CONTAINER, JobState, PodState, job_state, jobs_of, make_job, new_name, pods_of
@@ -33,17 +33,21 @@ class Jobs:
     Args:
         cluster: where the release is.
         release: its name.
+        own: the target of a release whose CronJobs do not name any, as far as that is known.
     """
 
-    def __init__(self, cluster: Cluster, release: str) -> None:
+    def __init__(self, cluster: Cluster, release: str, *, own: str | None = None) -> None:
         self._cluster = cluster
         self._release = release
+        self._own = own
         self._logs: OrderedDict[str, Log] = OrderedDict()
         self._lock = threading.Lock()
 
     def start(self, order: Order) -> Run:
         """See Runner; the key names the Job, so that it is known again by whichever replica is asked."""
         template = choose(templates_of(self._cluster, self._release), order.kind, order.database, target=order.target)
+        if order.target and order.database is None and (template.target or self._own) not in {None, order.target}:
+            raise UsageError(f"no {order.kind} of this release is of {order.target}", hint=f"it has {self._own}")
         args = _args(template, order)
         name = _name_of(template, order.key) if order.key else new_name(template)
         with self._lock:

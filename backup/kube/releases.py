@@ -75,15 +75,17 @@ def choose(
 ) -> Template:
     """The template of a release for a component and one of its databases, or for the only one.
 
-    Where no database is named and there are several, it is the one of that target.
+    Where no database is named, it is the one of that target; one that does not say what its target is may be meant.
 
     Raises:
         NotFound: there is none.
-        UsageError: there are several databases to choose from.
+        UsageError: there are several databases to choose from, or none of them has that target.
     """
     fitting = {each.database: each for each in templates if each.component == component}
-    if database is None and target and len(fitting) > 1:
+    if database is None and target and fitting:
         database = next((each.database for each in fitting.values() if each.target == target), None)
+        if database is None and all(each.target for each in fitting.values()):
+            raise UsageError(f"no {component} of this release is of {target}", hint=f"it has {_list(fitting)}")
     if database is None and len(fitting) > 1:
         raise UsageError("the release has several databases", hint=f"choose one with --database: {_list(fitting)}")
     name = database or next(iter(fitting), ONLY)

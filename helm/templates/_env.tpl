@@ -70,7 +70,7 @@
 {{ include "pgproof.secretEnv" (list "PGPROOF_PUSHGATEWAY" $secret "url") }}
 {{- end }}
 {{- if eq .component "watch" }}
-- {name: PGPROOF_WATCH_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_WATCH_HOST, value: {{ $values.watch.host | quote }}}
 - {name: PGPROOF_WATCH_PORT, value: {{ $values.watch.port | int | quote }}}
 - {name: PGPROOF_WATCH_EVERY, value: {{ $values.watch.every | int | quote }}}
 {{- with include "pgproof.watchTargets" .root }}
@@ -78,7 +78,7 @@
 {{- end }}
 {{- end }}
 {{- if eq .component "serve" }}
-- {name: PGPROOF_SERVE_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_SERVE_HOST, value: {{ $values.serve.host | quote }}}
 - {name: PGPROOF_SERVE_PORT, value: {{ $values.serve.port | int | quote }}}
 - {name: PGPROOF_SERVE_EVERY, value: {{ $values.serve.every | int | quote }}}
 - {name: PGPROOF_SERVE_RELEASE, value: {{ .root.Release.Name | quote }}}
