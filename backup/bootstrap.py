@@ -253,13 +253,6 @@ def open_rows(settings: Settings, *, session: str | None = None) -> AbstractCont
     )
 
 
-def cancel_rows(rows: RowsReading, session: str) -> None:
-    """End the queries of rows that were opened under this name. Raises PgproofError where the server is not there."""
-    from backup.postgres.rows.cancelling import cancel_queries
-
-    cancel_queries(rows, session)
-
-
 def make_sync(settings: Settings) -> RowsSync:
     """The way of the chosen rows into the second database. Raises ConfigurationError where there is none."""
     from backup.postgres.address import Address

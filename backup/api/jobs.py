@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from backup.api.runs import KINDS, Busy, KeyReused, Log, Order, Run, address_of
-from backup.errors import NotFound, PgproofError, RequestRefused, UsageError
+from backup.errors import NotFound, PgproofError, RequestRefused
 from backup.kube.connection import Cluster
 from backup.kube.following import Follower
 from backup.kube.jobs import CONTAINER, JobState, PodState, job_state, jobs_of, make_job, new_name, pods_of
@@ -45,9 +45,8 @@ class Jobs:
 
     def start(self, order: Order) -> Run:
         """See Runner; the key names the Job, so that it is known again by whichever replica is asked."""
-        template = choose(templates_of(self._cluster, self._release), order.kind, order.database, target=order.target)
-        if order.target and order.database is None and (template.target or self._own) not in {None, order.target}:
-            raise UsageError(f"no {order.kind} of this release is of {order.target}", hint=f"it has {self._own}")
+        templates = templates_of(self._cluster, self._release)
+        template = choose(templates, order.kind, order.database, target=order.target, own=self._own)
         args = _args(template, order)
         name = _name_of(template, order.key) if order.key else new_name(template)
         with self._lock:

@@ -2,6 +2,8 @@
 {{- define "pgproof.env" -}}
 {{- $values := .root.Values -}}
 {{- $full := include "pgproof.fullname" .root -}}
+{{- /* What runs something tells how it ended. */}}
+{{- $told := not (has .component (list "test" "watch" "serve")) -}}
 - {name: PGPROOF_CONFIG, value: /etc/pgproof/config.yaml}
 - {name: PGPROOF_TERMINATION_LOG, value: /dev/termination-log}
 {{- /* A drill or a check reads the store alone; without a target only the database's address tells whose backups are meant. */}}
@@ -51,18 +53,18 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.webhook.existingSecret $values.webhook.url) (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and (or $values.webhook.existingSecret $values.webhook.url) $told }}
 {{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
 {{- end }}
-{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and $values.notify.existingSecret $told }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_NOTIFY" $values.notify.existingSecret "addresses" "optional") }}
 {{- if eq .component "backup" }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_PING_URL" $values.notify.existingSecret "ping" "optional") }}
 {{- end }}
 {{- end }}
-{{- if and $values.events.enabled (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and $values.events.enabled $told }}
 - {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
 {{- end }}
 {{- if and (or $values.pushgateway.existingSecret $values.pushgateway.url) (has .component (list "backup" "restore" "drill")) }}
