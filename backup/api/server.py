@@ -15,7 +15,8 @@ from backup.api.app import make_app
 from backup.api.children import Children
 from backup.api.protocol import BoundedProtocol
 from backup.api.runs import Runner
-from backup.bootstrap import make_watch, named_target
+from backup.bootstrap import named_target
+from backup.bootstrap.telling import make_watch
 from backup.errors import ConfigurationError
 from backup.logs import log
 from backup.settings import Settings, StoreSettings
