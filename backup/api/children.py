@@ -87,6 +87,7 @@ class Children:
         self, settings: Settings, stores: Sequence[StoreSettings], words: Sequence[str], *, watch: Watch
     ) -> None:
         self._settings = settings
+        self._target = named_target(settings)
         self._stores = tuple(stores)
         self._words = tuple(words)
         self._watch = watch
@@ -101,9 +102,8 @@ class Children:
                 "there are no databases to choose from here",
                 hint="leave out `database`; a release in a cluster has them",
             )
-        own = named_target(self._settings)
-        if order.kind == "backup" and order.target not in {None, own}:
-            raise UsageError(f"this service backs up {own or 'no database'}, not {order.target}")
+        if order.kind == "backup" and order.target not in {None, self._target}:
+            raise UsageError(f"this service backs up {self._target or 'no database'}, not {order.target}")
         if order.kind == "sync":
             self._settings.sync.conninfo  # noqa: B018 -- raises where there is none
         before = self._known_or_busy(order)
@@ -172,7 +172,7 @@ class Children:
 
     def _refuse_beside_another(self) -> None:
         """Refuse a backup while somebody else's has the lease; a store that does not answer objects to nothing."""
-        target = named_target(self._settings)
+        target = self._target
         down = {each.store for each in self._watch.sightings() if not each.up}
         for each in self._stores if target else ():
             store = make_store(each)

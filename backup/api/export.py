@@ -10,10 +10,11 @@ import secrets
 import threading
 from contextlib import closing, suppress
 
-from backup.bootstrap import cancel_rows, open_rows
+from backup.bootstrap import open_rows
 from backup.errors import PgproofError
 from backup.failures import Bug
 from backup.logs import log
+from backup.postgres.rows.cancelling import cancel_queries
 from backup.postgres.rows.reading import RowsReading
 from backup.settings import Settings
 from backup.workflow.export import Exported, export
@@ -102,7 +103,7 @@ class Export:
         while not self.ended.wait(_AGAIN if self._rows is None else 0):
             if self._rows is not None:
                 try:
-                    cancel_rows(self._rows, self._session)
+                    cancel_queries(self._rows, self._session)
                 except PgproofError as error:
                     log.debug("not cancelled", reason=error.message)
             if self.ended.wait(_AGAIN):

@@ -75,12 +75,10 @@ class Guard:
         if found and found.end and found.has_ended(now()):
             ended = f"{found.end:%Y-%m-%dT%H:%M:%SZ}"
             log.warning("a token whose time is over", token=found.name, ended=ended, address=address)
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED,
+            raise _unauthorized(
                 "the time of this token is over",
-                code="unauthorized",
-                hint="ask for a new one: PGPROOF_API_TOKENS of the service says until when each is good",
-                headers={"WWW-Authenticate": 'Bearer realm="pgproof", error="invalid_token"'},
+                "ask for a new one: PGPROOF_API_TOKENS of the service says until when each is good",
+                error="invalid_token",
             )
         if found:
             return found
@@ -93,12 +91,10 @@ class Guard:
                 headers={"Retry-After": str(self.failures.wait(address))},
             )
         log.warning("a wrong token", address=address, count=count)
-        raise Refused(
-            HTTPStatus.UNAUTHORIZED,
+        raise _unauthorized(
             "this token is not known",
-            code="unauthorized",
-            hint="it may have been withdrawn: PGPROOF_API_TOKENS of the service has those that count",
-            headers={"WWW-Authenticate": 'Bearer realm="pgproof", error="invalid_token"'},
+            "it may have been withdrawn: PGPROOF_API_TOKENS of the service has those that count",
+            error="invalid_token",
         )
 
     def require(self, token: Token, scope: Scope) -> None:
@@ -126,16 +122,18 @@ class Allowed:
         guard: Guard = request.app.state.guard
         kind, _, presented = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not presented.strip():
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED,
-                "a token is needed",
-                code="unauthorized",
-                hint="send the header Authorization: Bearer TOKEN",
-                headers={"WWW-Authenticate": 'Bearer realm="pgproof"'},
-            )
+            raise _unauthorized("a token is needed", "send the header Authorization: Bearer TOKEN")
         token = guard.identify(presented.strip(), address_of(request))
         guard.require(token, self._scope)
         return token
+
+
+def _unauthorized(message: str, hint: str, *, error: str | None = None) -> Refused:
+    """A 401; `error` as RFC 6750 names it, where a token was presented."""
+    challenge = 'Bearer realm="pgproof"' + (f', error="{error}"' if error else "")
+    return Refused(
+        HTTPStatus.UNAUTHORIZED, message, code="unauthorized", hint=hint, headers={"WWW-Authenticate": challenge}
+    )
 
 
 def address_of(request: Request) -> str:

@@ -33,17 +33,20 @@ class Jobs:
     Args:
         cluster: where the release is.
         release: its name.
+        own: the target of a release whose CronJobs do not name any, as far as that is known.
     """
 
-    def __init__(self, cluster: Cluster, release: str) -> None:
+    def __init__(self, cluster: Cluster, release: str, *, own: str | None = None) -> None:
         self._cluster = cluster
         self._release = release
+        self._own = own
         self._logs: OrderedDict[str, Log] = OrderedDict()
         self._lock = threading.Lock()
 
     def start(self, order: Order) -> Run:
         """See Runner; the key names the Job, so that it is known again by whichever replica is asked."""
-        template = choose(templates_of(self._cluster, self._release), order.kind, order.database, target=order.target)
+        templates = templates_of(self._cluster, self._release)
+        template = choose(templates, order.kind, order.database, target=order.target, own=self._own)
         args = _args(template, order)
         name = _name_of(template, order.key) if order.key else new_name(template)
         with self._lock:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from backup.api.runs import Kind
 from backup.domain.ids import parse_reference
 from backup.errors import UsageError
 
@@ -18,6 +17,8 @@ _NAME = r"^[^\x00-\x1f\x7f]{1,63}$"
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?"
 _BACKUP = rf"^(latest|latest-proven|[0-9]{{8}}T[0-9]{{6}}Z(-[1-9][0-9]*)?|{_TIME})$"
 """For programs that read the description; what a time is, is judged by `parse_reference`."""
+DATABASE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Of a release."""
 _TABLE = r"^[^\x00-\x1f\x7f]{1,200}$"
 
 
@@ -38,10 +39,6 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
 
 
-DATABASE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""Of a release."""
-
-
 class Asked(BaseModel):
     """A body that asks for a run."""
 
@@ -51,11 +48,16 @@ class Asked(BaseModel):
         default=None, description="In a cluster: which of the release's several; nowhere else."
     )
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Of the command line, behind the command's name."""
+        return ()
+
 
 class BackupOrder(Asked):
     """A backup, as the settings have it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"labels": {"commit": "d22021c"}}})
+    model_config = ConfigDict(json_schema_extra={"example": {"labels": {"commit": "d22021c"}}})
 
     labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict, max_length=20, description="Kept in the backup, in place of those of the settings."
@@ -64,13 +66,13 @@ class BackupOrder(Asked):
     @property
     def words(self) -> tuple[str, ...]:
         """Of the command line."""
-        return words("backup", label=self.labels)
+        return words(label=self.labels)
 
 
 class DrillOrder(Asked):
     """A drill."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"backup": "latest"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"backup": "latest"}})
 
     backup: Reference = "latest"
     sample: int | None = Field(default=None, ge=1, le=100, description="Percent of the tables, chosen by chance.")
@@ -78,13 +80,13 @@ class DrillOrder(Asked):
     @property
     def words(self) -> tuple[str, ...]:
         """Of the command line."""
-        return words("drill", backup=self.backup, sample=self.sample)
+        return words(backup=self.backup, sample=self.sample)
 
 
 class RestoreOrder(Asked):
     """A restore: into a new database, unless the one that is overwritten is confirmed by its name."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"backup": "latest", "into": "shop_back"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"backup": "latest", "into": "shop_back"}})
 
     backup: Reference
     into: Name | None = Field(default=None, description="Name of the new database.")
@@ -110,7 +112,6 @@ class RestoreOrder(Asked):
     def words(self) -> tuple[str, ...]:
         """Of the command line."""
         return words(
-            "restore",
             backup=self.backup,
             into=self.into,
             table=self.tables,
@@ -125,20 +126,15 @@ class RestoreOrder(Asked):
 class SyncOrder(Asked):
     """A sync, as the settings have it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}})
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Of the command line."""
-        return ()
+    model_config = ConfigDict(json_schema_extra={"example": {}})
 
 
-def words(kind: Kind, **said: Any) -> tuple[str, ...]:  # noqa: ANN401 -- of a checked body
+def words(**said: Any) -> tuple[str, ...]:  # noqa: ANN401 -- of a checked body
     """The options of a command as they are written: `into="x"` is `--into=x`, True a flag, a list one word each.
 
     `backup` is the argument, which comes first.
     """
-    found = [str(said.pop("backup"))] if kind in {"drill", "restore"} else []
+    found = [str(said.pop("backup"))] if "backup" in said else []
     for name, value in said.items():
         flag = f"--{name.replace('_', '-')}"
         if value is True:

@@ -15,7 +15,8 @@ from backup.api.app import make_app
 from backup.api.children import Children
 from backup.api.protocol import BoundedProtocol
 from backup.api.runs import Runner
-from backup.bootstrap import make_watch
+from backup.bootstrap import named_target
+from backup.bootstrap.telling import make_watch
 from backup.errors import ConfigurationError
 from backup.logs import log
 from backup.settings import Settings, StoreSettings
@@ -96,7 +97,7 @@ def _runner(settings: Settings, stores: Sequence[StoreSettings], words: Sequence
     from backup.api.jobs import Jobs  # noqa: PLC0415 -- the client of Kubernetes is large
     from backup.kube.connection import from_kubeconfig  # noqa: PLC0415 -- the same
 
-    return Jobs(from_kubeconfig(), settings.serve.release)
+    return Jobs(from_kubeconfig(), settings.serve.release, own=named_target(settings))
 
 
 def _listen(said: ServeSettings) -> socket.socket:

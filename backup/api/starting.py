@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from backup.api.failures import documented
 from backup.api.guard import BEARER, Allowed
-from backup.api.orders import DATABASE, BackupOrder, DrillOrder, RestoreOrder, SyncOrder
+from backup.api.orders import DATABASE, Asked, BackupOrder, DrillOrder, RestoreOrder, SyncOrder
 from backup.api.runs import Busy, Kind, Order, Run, Runner
 from backup.domain.access import Scope, Token
 from backup.errors import NotFound, PgproofError
@@ -45,7 +45,7 @@ _ANSWERS = {
 async def begin(
     runner: Runner,
     kind: Kind,
-    order: BackupOrder | DrillOrder | RestoreOrder | SyncOrder,
+    order: Asked,
     *,
     by: str,
     key: str | None = None,
@@ -56,7 +56,11 @@ async def begin(
     return await asyncio.to_thread(runner.start, made)
 
 
-def _located(response: Response, run: Run) -> Run:
+async def _answer(
+    request: Request, response: Response, kind: Kind, order: Asked, *, token: Token, key: str | None
+) -> Run:
+    """Begin it, and say where it is."""
+    run = await begin(request.app.state.runner, kind, order, by=token.name, key=key)
     response.headers["Location"] = run.url
     return run
 
@@ -66,8 +70,7 @@ async def back_up(
     request: Request, response: Response, token: Trigger, order: BackupOrder | None = None, key: Key = None
 ) -> Run:
     """409 while one is under way, of whomever."""
-    run = await begin(request.app.state.runner, "backup", order or BackupOrder(), by=token.name, key=key)
-    return _located(response, run)
+    return await _answer(request, response, "backup", order or BackupOrder(), token=token, key=key)
 
 
 @router.post("/api/drills", status_code=202, responses=_ANSWERS, summary="Prove a backup")
@@ -75,15 +78,13 @@ async def drill(
     request: Request, response: Response, token: Trigger, order: DrillOrder | None = None, key: Key = None
 ) -> Run:
     """Restores it into a throwaway server and compares; the result is kept beside the backup."""
-    run = await begin(request.app.state.runner, "drill", order or DrillOrder(), by=token.name, key=key)
-    return _located(response, run)
+    return await _answer(request, response, "drill", order or DrillOrder(), token=token, key=key)
 
 
 @router.post("/api/restores", status_code=202, responses=_ANSWERS, summary="Restore a backup")
 async def restore(request: Request, response: Response, token: Restorer, order: RestoreOrder, key: Key = None) -> Run:
     """Into a new database, unless the one that is overwritten is confirmed by its name."""
-    run = await begin(request.app.state.runner, "restore", order, by=token.name, key=key)
-    return _located(response, run)
+    return await _answer(request, response, "restore", order, token=token, key=key)
 
 
 @router.post("/api/sync", status_code=202, responses=_ANSWERS, summary="Bring rows into the second database")
@@ -91,8 +92,7 @@ async def sync(
     request: Request, response: Response, token: Trigger, order: SyncOrder | None = None, key: Key = None
 ) -> Run:
     """As the settings choose them: docs/rows.md."""
-    run = await begin(request.app.state.runner, "sync", order or SyncOrder(), by=token.name, key=key)
-    return _located(response, run)
+    return await _answer(request, response, "sync", order or SyncOrder(), token=token, key=key)
 
 
 class Begun(BaseModel):
@@ -114,16 +114,14 @@ async def cron(request: Request, token: Trigger, key: Key = None, database: Data
     A sync that cannot begin is only told in the log: the backup has begun.
     """
     state = request.app.state
-    runs = [
-        await begin(state.runner, "backup", BackupOrder(database=database), by=token.name, key=key and f"{key} backup")
-    ]
+
+    async def start(kind: Kind, order: Asked) -> Run:
+        return await begin(state.runner, kind, order, by=token.name, key=key and f"{key} {kind}")
+
+    runs = [await start("backup", BackupOrder(database=database))]
     if state.has_sync:
         try:
-            runs.append(
-                await begin(
-                    state.runner, "sync", SyncOrder(database=database), by=token.name, key=key and f"{key} sync"
-                )
-            )
+            runs.append(await start("sync", SyncOrder(database=database)))
         except (Busy, NotFound) as error:  # one is under way, or the release has none
             log.info("no sync was started", reason=error.message)
         except PgproofError as error:

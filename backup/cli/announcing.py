@@ -13,7 +13,8 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from backup import __version__
-from backup.bootstrap import make_notifiers, now
+from backup.bootstrap import now
+from backup.bootstrap.telling import make_notifiers
 from backup.cli.failures import as_told
 from backup.cli.options import Invocation
 from backup.cli.output import jsonable

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backup.bootstrap import make_lookouts, now
+from backup.bootstrap import now
+from backup.bootstrap.telling import make_lookouts
 from backup.cli.alerting import Alarm
 from backup.cli.options import Invocation, command, option
 from backup.cli.targets import named_target

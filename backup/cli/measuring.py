@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup.bootstrap import make_metrics, now
+from backup.bootstrap import now
+from backup.bootstrap.telling import make_metrics
 from backup.cli.announcing import HURRY, PATIENCE
 from backup.cli.failures import as_told
 from backup.cli.options import Invocation

@@ -6,7 +6,8 @@ import socket
 from uuid import uuid4
 
 from backup import __version__
-from backup.bootstrap import make_receivers, now
+from backup.bootstrap import now
+from backup.bootstrap.telling import make_receivers
 from backup.cli.announcing import PATIENCE
 from backup.cli.options import Invocation, command, option
 from backup.cli.output import Table

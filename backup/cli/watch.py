@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from backup.bootstrap import make_endpoint, make_watch
+from backup.bootstrap.telling import make_endpoint, make_watch
 from backup.cli.options import Invocation, command, setting_option
 from backup.errors import Interrupted
 from backup.logs import log

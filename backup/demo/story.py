@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from backup import bootstrap
+from backup.bootstrap.telling import make_notifiers
 from backup.demo.flights import DATABASE, DISASTER, count_rows, load_flights, lose_flights
 from backup.demo.listener import Listener, listening
 from backup.demo.s3_server import S3Server
@@ -329,7 +330,7 @@ def _back_up(settings: Settings, stores: Sequence[Store]) -> Manifest:
         text=f"{made.target}: {made.id} is stored",
         facts={"backup": summary(made)},
     )
-    announce(event, bootstrap.make_notifiers(settings), within=_PATIENCE)
+    announce(event, make_notifiers(settings), within=_PATIENCE)
     return made
 
 

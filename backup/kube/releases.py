@@ -71,19 +71,29 @@ def templates_of(cluster: Cluster, release: str | None) -> list[Template]:
 
 
 def choose(
-    templates: Iterable[Template], component: Component, database: str | None, *, target: str | None = None
+    templates: Iterable[Template],
+    component: Component,
+    database: str | None,
+    *,
+    target: str | None = None,
+    own: str | None = None,
 ) -> Template:
     """The template of a release for a component and one of its databases, or for the only one.
 
-    Where no database is named and there are several, it is the one of that target.
+    Where no database is named, it is the one of that target. One that does not say what its target is has `own`, or
+    may be meant where that is not known.
 
     Raises:
         NotFound: there is none.
-        UsageError: there are several databases to choose from.
+        UsageError: there are several databases to choose from, or none of them has that target.
     """
     fitting = {each.database: each for each in templates if each.component == component}
-    if database is None and target and len(fitting) > 1:
-        database = next((each.database for each in fitting.values() if each.target == target), None)
+    if database is None and target and fitting:
+        targets = {name: each.target or own for name, each in fitting.items()}
+        database = next((name for name, its in targets.items() if its == target), None)
+        if database is None and all(targets.values()):
+            said = _list(its for its in targets.values() if its)
+            raise UsageError(f"no {component} of this release is of {target}", hint=f"it has {said}")
     if database is None and len(fitting) > 1:
         raise UsageError("the release has several databases", hint=f"choose one with --database: {_list(fitting)}")
     name = database or next(iter(fitting), ONLY)

@@ -90,7 +90,7 @@ them with the program's own list). Takes the configuration.
 {{- $mounts := list -}}
 {{- $volume := trimSuffix "/" $store.persistence.mountPath -}}
 {{- if $store.persistence.enabled -}}{{- $mounts = append $mounts $volume -}}{{- end -}}
-{{- if and $store.persistence.enabled (has $volume (list "/tmp" "/drill" "/etc/pgproof" "/etc/pgproof-request" "/etc/pgproof-stores")) -}}
+{{- if and $store.persistence.enabled (has $volume (list "/tmp" "/drill" "/etc/pgproof" "/etc/pgproof-request" "/etc/pgproof-stores" "/etc/pgproof-tls")) -}}
 {{- $problems = append $problems (printf "store.persistence.mountPath is %s, where the chart mounts something else" $volume) -}}
 {{- end -}}
 {{- if and $store.persistence.enabled (not (or (eq (trimSuffix "/" $url) $volume) (hasPrefix (printf "%s/" $volume) $url))) -}}
@@ -156,6 +156,9 @@ them with the program's own list). Takes the configuration.
 {{- end -}}
 {{- if and .Values.watch.serviceMonitor.enabled (not .Values.watch.enabled) -}}
 {{- $problems = append $problems "watch.serviceMonitor.enabled is set, but there is nothing to scrape: set watch.enabled" -}}
+{{- end -}}
+{{- if and (or .Values.watch.enabled .Values.serve.enabled) (not (regexMatch "^[a-z]" (include "pgproof.fullname" .))) -}}
+{{- $problems = append $problems (printf "the name of a Service begins with a letter, and %s does not: set fullnameOverride" (include "pgproof.fullname" .)) -}}
 {{- end -}}
 {{- range $key := keys .Values.podLabels .Values.podAnnotations -}}
 {{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart|pgproof/database|checksum/config)$" $key -}}

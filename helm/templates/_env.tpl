@@ -2,6 +2,8 @@
 {{- define "pgproof.env" -}}
 {{- $values := .root.Values -}}
 {{- $full := include "pgproof.fullname" .root -}}
+{{- /* What runs something tells how it ended. */}}
+{{- $told := not (has .component (list "test" "watch" "serve")) -}}
 - {name: PGPROOF_CONFIG, value: /etc/pgproof/config.yaml}
 - {name: PGPROOF_TERMINATION_LOG, value: /dev/termination-log}
 {{- /* A drill or a check reads the store alone; without a target only the database's address tells whose backups are meant. */}}
@@ -51,18 +53,18 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (or $values.webhook.existingSecret $values.webhook.url) (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and (or $values.webhook.existingSecret $values.webhook.url) $told }}
 {{- $secret := $values.webhook.existingSecret | default (printf "%s-webhook" $full) }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_URL" $secret "url") }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_WEBHOOK_SECRET" $secret "secret" "optional") }}
 {{- end }}
-{{- if and $values.notify.existingSecret (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and $values.notify.existingSecret $told }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_NOTIFY" $values.notify.existingSecret "addresses" "optional") }}
 {{- if eq .component "backup" }}
 {{ include "pgproof.secretEnv" (list "PGPROOF_PING_URL" $values.notify.existingSecret "ping" "optional") }}
 {{- end }}
 {{- end }}
-{{- if and $values.events.enabled (not (has .component (list "test" "watch" "serve"))) }}
+{{- if and $values.events.enabled $told }}
 - {name: PGPROOF_KUBERNETES_CRONJOB, value: {{ .db.base }}-{{ .component }}}
 {{- end }}
 {{- if and (or $values.pushgateway.existingSecret $values.pushgateway.url) (has .component (list "backup" "restore" "drill")) }}
@@ -70,7 +72,7 @@
 {{ include "pgproof.secretEnv" (list "PGPROOF_PUSHGATEWAY" $secret "url") }}
 {{- end }}
 {{- if eq .component "watch" }}
-- {name: PGPROOF_WATCH_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_WATCH_HOST, value: {{ $values.watch.host | quote }}}
 - {name: PGPROOF_WATCH_PORT, value: {{ $values.watch.port | int | quote }}}
 - {name: PGPROOF_WATCH_EVERY, value: {{ $values.watch.every | int | quote }}}
 {{- with include "pgproof.watchTargets" .root }}
@@ -78,7 +80,7 @@
 {{- end }}
 {{- end }}
 {{- if eq .component "serve" }}
-- {name: PGPROOF_SERVE_HOST, value: "0.0.0.0"}
+- {name: PGPROOF_SERVE_HOST, value: {{ $values.serve.host | quote }}}
 - {name: PGPROOF_SERVE_PORT, value: {{ $values.serve.port | int | quote }}}
 - {name: PGPROOF_SERVE_EVERY, value: {{ $values.serve.every | int | quote }}}
 - {name: PGPROOF_SERVE_RELEASE, value: {{ .root.Release.Name | quote }}}

@@ -108,7 +108,7 @@ spec:
 {{- define "pgproof.volumes" -}}
 {{- $values := .root.Values -}}
 - name: config
-  configMap: {name: {{ .db.base }}-config}
+  configMap: {name: {{ .db.configName | default (printf "%s-config" .db.base) }}}
 - name: tmp
   emptyDir: {sizeLimit: {{ $values.tmpSize | quote }}}
 {{- if eq .component "restore" }}

@@ -33,18 +33,25 @@ labels:
 {{- join "," $names -}}
 {{- end -}}
 
-{{/* The HTTP service shows the single database; of several it shows all, and hands out the rows of the one that `serve.database` names. */}}
+{{/*
+The HTTP service shows the single database; of several it shows all, and hands out the rows of the one that `serve.database`
+names. Where it names none, it has what the release says and no database of any kind, in a configuration of its own.
+*/}}
 {{- define "pgproof.serveDatabase" -}}
-{{- $all := include "pgproof.databases" . | fromJsonArray -}}
-{{- $db := first $all -}}
-{{- $rows := not .Values.databases -}}
-{{- range $all -}}
-{{- if and .key (eq .key $.Values.serve.database) -}}{{- $db = . -}}{{- $rows = true -}}{{- end -}}
+{{- $db := include "pgproof.database" (dict "root" . "key" "" "own" dict "target" "") | fromJson -}}
+{{- if kindIs "map" $db.config.database -}}{{- $_ := unset $db.config.database "url_file" -}}{{- end -}}
+{{- $db = mergeOverwrite $db (dict "configName" (include "pgproof.serviceName" (dict "root" . "component" "serve"))) -}}
+{{- range include "pgproof.databases" . | fromJsonArray -}}
+{{- if eq .key $.Values.serve.database -}}{{- $db = . -}}{{- end -}}
 {{- end -}}
 {{- $db = mergeOverwrite $db (dict "label" "") -}}
 {{- if .Values.databases -}}{{- $db = mergeOverwrite $db (dict "target" "") -}}{{- end -}}
-{{- if not $rows -}}{{- $db = mergeOverwrite $db (dict "existingSecret" "" "url" "") -}}{{- end -}}
 {{- toJson $db -}}
+{{- end -}}
+
+{{/* The name of its port, by which a mesh or an ingress controller tells what is spoken there. */}}
+{{- define "pgproof.servePort" -}}
+{{- ternary "https" "http" (ne .Values.serve.tls.existingSecret "") -}}
 {{- end -}}
 
 {{/* The account of the HTTP service: one of its own, where the chart makes any. */}}
@@ -63,12 +70,15 @@ startupProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 2, failu
 livenessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 30, timeoutSeconds: 5}
 readinessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 10, timeoutSeconds: 5}
 {{- else -}}
-{{- $scheme := ternary "HTTPS" "HTTP" (ne $values.serve.tls.existingSecret "") -}}
+{{- $port := include "pgproof.servePort" .root -}}
+{{- $scheme := upper $port -}}
 ports:
-  - {name: http, containerPort: {{ $values.serve.port | int }}, protocol: TCP}
-startupProbe: {httpGet: {path: /healthz, port: http, scheme: {{ $scheme }}}, periodSeconds: 2, failureThreshold: 30}
-livenessProbe: {httpGet: {path: /healthz, port: http, scheme: {{ $scheme }}}, periodSeconds: 30, timeoutSeconds: 5}
-readinessProbe: {httpGet: {path: /readyz, port: http, scheme: {{ $scheme }}}, periodSeconds: 5, timeoutSeconds: 5}
+  - {name: {{ $port }}, containerPort: {{ $values.serve.port | int }}, protocol: TCP}
+startupProbe: {httpGet: {path: /healthz, port: {{ $port }}, scheme: {{ $scheme }}}, periodSeconds: 2, failureThreshold: 30}
+livenessProbe: {httpGet: {path: /healthz, port: {{ $port }}, scheme: {{ $scheme }}}, periodSeconds: 30, timeoutSeconds: 5}
+readinessProbe: {httpGet: {path: /readyz, port: {{ $port }}, scheme: {{ $scheme }}}, periodSeconds: 5, timeoutSeconds: 5}
+# It listens until nobody is sent to it any more: the Service forgets a pod a moment after that was told to end.
+lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}
 {{- end -}}
 {{- end -}}
 
@@ -77,7 +87,20 @@ readinessProbe: {httpGet: {path: /readyz, port: http, scheme: {{ $scheme }}}, pe
 {{- $problems := list -}}
 {{- $serve := .Values.serve -}}
 {{- if $serve.enabled -}}
-{{- if not (or $serve.tokens.existingSecret (dig "serve" "tokens_file" "" .Values.config)) -}}
+{{- $own := (include "pgproof.serveDatabase" . | fromJson).config.serve -}}
+{{- if not (kindIs "map" $own) -}}{{- $own = dict -}}{{- end -}}
+{{- range $key := list "host" "port" "every" "tls_cert" "tls_key" "proxies" "release" -}}
+{{- if hasKey $own $key -}}
+{{- $problems = append $problems (printf "config.serve.%s is set: %s" $key (get (dict "release" "it is this release" "tls_cert" "name a Secret in serve.tls.existingSecret instead" "tls_key" "name a Secret in serve.tls.existingSecret instead") $key | default (printf "write serve.%s instead" $key))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $serve.tokens.existingSecret $own.tokens_file -}}
+{{- $problems = append $problems "serve.tokens.existingSecret and config.serve.tokens_file both name tokens: use one of them" -}}
+{{- end -}}
+{{- if not (or .Values.serviceAccount.create .Values.serviceAccount.name $serve.serviceAccountName) -}}
+{{- $problems = append $problems "serve.enabled is set, and no account: every pod of the namespace that names none could make Jobs. Name one in serve.serviceAccountName, or set serviceAccount.create" -}}
+{{- end -}}
+{{- if not (or $serve.tokens.existingSecret $own.tokens_file) -}}
 {{- $problems = append $problems (printf "serve.enabled is set, and no token, so nobody could be let in: make a Secret with them under the key %s (kubectl create secret generic NAME --from-literal=%s=$(openssl rand -hex 32)) and name it in serve.tokens.existingSecret" $serve.tokens.secretKey $serve.tokens.secretKey) -}}
 {{- end -}}
 {{- if and .Values.store.persistence.enabled (not (has "ReadWriteMany" .Values.store.persistence.accessModes)) -}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -30,10 +31,16 @@ def own_service(shelf: Shelf) -> Iterator[Service]:
         yield found
 
 
-@pytest.fixture
-def shop_service(shop: Shop) -> Iterator[Service]:
-    """One with a shop's database."""
+@contextmanager
+def serving_shop(shop: Shop) -> Iterator[Service]:
+    """One with a shop's database, and an empty store."""
     store = shop.run.home / "store"
     store.mkdir()
     with serving(shop.run, PGPROOF_STORE=str(store)) as found:
+        yield found
+
+
+@pytest.fixture
+def shop_service(shop: Shop) -> Iterator[Service]:
+    with serving_shop(shop) as found:
         yield found

@@ -131,6 +131,32 @@ def test_on_the_page_the_database_is_that_of_the_target_one_looks_at(api: Api, o
     assert api.objects["jobs", job]["metadata"]["ownerReferences"][0]["name"] == "both-crm-backup"
 
 
+def test_on_the_page_of_another_releases_target_nothing_of_this_one_is_started(
+    api: Api, shelf: Shelf, tmp_path: Path
+) -> None:
+    runs(api, 0, ["done"])
+    for target in ("shop", "crm"):
+        shelf.put(timedelta(hours=1), target=target)
+    address = "postgresql://nobody@127.0.0.1:1/shop"
+    with (
+        serving(
+            shelf.pgproof,
+            "--release",
+            "shop",
+            KUBECONFIG=str(api.kubeconfig(tmp_path)),
+            PGPROOF_TARGET=None,
+            PGPROOF_DATABASE_URL=address,
+        ) as found,
+        signed_in(found) as caller,
+    ):
+        key = re.search(r'name="key" value="([^"]+)"', caller.get("/?target=crm").text)
+        assert key
+        refused = caller.post("/start/backup", data={"key": key[1], "target": "crm"})
+        assert (refused.status_code, api.names("jobs")) == (400, [])
+        assert "No backup of this release is of crm" in refused.text
+        assert caller.post("/start/backup", data={"key": key[1], "target": "shop"}).status_code == 303
+
+
 def test_a_scheduler_gets_a_backup_where_there_is_no_sync(api: Api, in_cluster: Service) -> None:
     answer = in_cluster.get("/api/cron/backup")
     assert (answer.status_code, [each["kind"] for each in answer.json()["runs"]]) == (202, ["backup"])

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conftest import serving_shop
 from tests.fixtures.postgres import NewDatabase, Server
 from tests.rows.conftest import Shop
 from tests.support.command import wait_until
@@ -52,9 +53,7 @@ def locked(shop: Shop) -> Iterator[Shop]:
 
 @pytest.fixture
 def slow_service(locked: Shop) -> Iterator[Service]:
-    store = locked.run.home / "store"
-    store.mkdir()
-    with serving(locked.run, PGPROOF_STORE=str(store)) as found:
+    with serving_shop(locked) as found:
         yield found
 
 

@@ -102,6 +102,21 @@ def test_the_notes_warn_of_what_is_off_and_are_quiet_otherwise(chart_with_notes:
         assert "WARNING: passwords or keys stand in the values" in notes(inline, chart_with_notes)
 
 
+def test_the_notes_say_where_the_page_is_and_what_is_open_on_the_way(chart_with_notes: Path) -> None:
+    def said(ingress: dict[str, Any], **more: object) -> str:
+        ingress = {"enabled": True, "host": "b.example.com", **ingress}
+        serve = {"enabled": True, "tokens": {"existingSecret": "a"}, "ingress": ingress, **more}
+        return notes(minimal(serve=serve), chart_with_notes)
+
+    sound = said({"tlsSecret": "b"}, proxies=["10.0.0.0/8"])
+    assert "The status page, at https://b.example.com/, or at http://127.0.0.1:8433/ while this runs:" in sound
+    assert "plain text" not in sound
+    assert "set serve.proxies" in said({"tlsSecret": "b"})
+    assert "Tokens go over the ingress in plain text" in said({}, proxies=["::1"])
+    # https behind the controller says nothing of the way to it
+    assert "Tokens go over the ingress in plain text" in said({}, tls={"existingSecret": "c"})
+
+
 def test_the_notes_show_no_secret(chart_with_notes: Path) -> None:
     values = yaml.safe_load((CHART / "ci" / "trying-out-values.yaml").read_text())
     said = notes(values, chart_with_notes)

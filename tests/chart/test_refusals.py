@@ -142,6 +142,31 @@ def test_the_schema_refuses_another_type_for(value: Value) -> None:
         ),
         (minimal(serve={"ingress": {"enabled": True}}), "there is nothing behind it: set serve.enabled"),
         (
+            minimal(serve=SERVE, config={"serve": {"tls_cert": "/a", "tls_key": "/b"}}),
+            "config.serve.tls_cert is set: name a Secret in serve.tls.existingSecret instead",
+        ),
+        (minimal(serve=SERVE, config={"serve": {"port": 9000}}), "config.serve.port is set: write serve.port instead"),
+        (
+            minimal(serve=SERVE, config={"serve": {"release": "other"}}),
+            "config.serve.release is set: it is this release",
+        ),
+        (
+            minimal(serve=SERVE, config={"serve": {"tokens_file": "/a"}}),
+            "serve.tokens.existingSecret and config.serve.tokens_file both name tokens",
+        ),
+        (
+            minimal(serve=SERVE, serviceAccount={"create": False}),
+            "every pod of the namespace that names none could make Jobs",
+        ),
+        (
+            minimal(serve=SERVE, fullnameOverride="9shop"),
+            "the name of a Service begins with a letter, and 9shop does not: set fullnameOverride",
+        ),
+        (
+            minimal(store={"persistence": {"enabled": True, "mountPath": "/etc/pgproof-tls"}}),
+            "store.persistence.mountPath is /etc/pgproof-tls, where the chart mounts something else",
+        ),
+        (
             minimal(config={"serve": {"tokens": "a-token-of-the-service"}}),
             "config.serve.tokens would put a secret into a ConfigMap: name a Secret in serve.tokens.existingSecret",
         ),
@@ -253,10 +278,19 @@ def test_a_section_that_was_left_empty_is_named(section: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [{"notify": None}, {"stores": None}, {"database": "x"}, {"sync": None}, {"sync": "x"}]
+    "config",
+    [
+        {"notify": None},
+        {"stores": None},
+        {"database": "x"},
+        {"sync": None},
+        {"sync": "x"},
+        {"serve": None},
+        {"serve": "x"},
+    ],
 )
 def test_a_configuration_of_a_strange_shape_breaks_no_template(config: dict[str, Any]) -> None:
-    assert "error calling" not in render(minimal(config=config)).stderr
+    assert "error calling" not in render(minimal(config=config, serve=SERVE)).stderr
 
 
 def test_all_that_does_not_fit_is_said_at_once() -> None:
@@ -277,6 +311,7 @@ def test_a_release_is_never_upgraded_to_one_restore() -> None:
         {"database": SHOP, "config": {"stores": {"main": {"url": "s3://backups"}}}},
         minimal(store={"url": "/srv/backups"}, extraVolumeMounts=[{"name": "nfs", "mountPath": "/srv"}]),
         minimal(sync={"enabled": True}, config={"sync": {"url_file": "/run/secrets/second"}}),
+        minimal(serve={"enabled": True}, config={"serve": {"tokens_file": "/run/secrets/tokens"}}),
         minimal(**{"global": {"a": "b"}}),
     ],
     ids=[
@@ -284,6 +319,7 @@ def test_a_release_is_never_upgraded_to_one_restore() -> None:
         "stores of the configuration",
         "a volume of one's own",
         "a file with the address of the second database",
+        "a file with the tokens",
         "a parent's global values",
     ],
 )

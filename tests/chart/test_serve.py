@@ -85,6 +85,27 @@ def test_of_several_databases_it_shows_all_and_hands_out_the_rows_of_one(
         assert list(found.rows.choice.tables) == tables
 
 
+def test_where_nobodys_rows_are_handed_out_it_has_the_settings_of_no_database(tmp_path: Path) -> None:
+    databases = {
+        "crm": {"retention": "daily=1", "config": {"database": {"url_file": "/run/secrets/crm"}, "rows": {}}},
+        "shop": SECRET,
+    }
+    values = {**SEVERAL, "databases": databases, "retention": "daily=7", "config": {"log": {"format": "json"}}}
+    rendered = render({**values, "serve": SERVE})
+    found = settings(rendered, pod_of(rendered), tmp_path)
+    assert not [path for path in found.origins if path[0] == "database"]
+    assert (found.settings.rules(found.settings.store()).daily, found.settings.log.format) == (7, "json")
+    of_crm = render({**values, "serve": {**SERVE, "database": "crm"}})
+    assert "url_file: /run/secrets/crm" in config_of(of_crm)
+    assert "url_file" not in config_of(rendered)
+    assert "mydb-serve" not in of_crm.of("ConfigMap")
+
+
+def config_of(rendered: Rendered) -> str:
+    (name,) = (each["configMap"]["name"] for each in pod_of(rendered)["volumes"] if each["name"] == "config")
+    return str(rendered.of("ConfigMap")[name]["data"]["config.yaml"])
+
+
 def test_it_may_make_jobs_and_read_them_by_an_account_that_nobody_else_has() -> None:
     rendered = render(minimal(serve=SERVE))
     role = rendered.of("Role")["mydb-serve"]
@@ -137,11 +158,11 @@ def test_service_ingress_policy_and_probes_lead_to_its_port() -> None:
     assert port["containerPort"] == 9433
     service = rendered.of("Service")["mydb-serve"]["spec"]
     assert service["selector"].items() <= deployment["metadata"]["labels"].items()
-    assert service["ports"] == [{"name": "http", "port": 9433, "targetPort": port["name"], "protocol": "TCP"}]
+    assert service["ports"] == [{"name": "https", "port": 9433, "targetPort": port["name"], "protocol": "TCP"}]
     ingress = rendered.of("Ingress")["mydb-serve"]["spec"]
     (rule,) = ingress["rules"]
     (path,) = rule["http"]["paths"]
-    assert path["backend"]["service"] == {"name": "mydb-serve", "port": {"name": "http"}}
+    assert path["backend"]["service"] == {"name": "mydb-serve", "port": {"name": "https"}}
     assert ingress["tls"] == [{"hosts": [rule["host"]], "secretName": "backups-tls"}]
     policy = rendered.of("NetworkPolicy")["mydb-serve"]["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= deployment["metadata"]["labels"].items()
@@ -155,7 +176,7 @@ def test_service_ingress_policy_and_probes_lead_to_its_port() -> None:
         "livenessProbe": "/healthz",
         "readinessProbe": "/readyz",
     }
-    assert {(each["port"], each["scheme"]) for each in asked.values()} == {("http", "HTTPS")}
+    assert {(each["port"], each["scheme"]) for each in asked.values()} == {(port["name"], "HTTPS")}
 
 
 def test_its_certificate_is_mounted_and_its_probes_speak_as_it_does() -> None:
@@ -167,6 +188,20 @@ def test_its_certificate_is_mounted_and_its_probes_speak_as_it_does() -> None:
     assert said["PGPROOF_SERVE_TLS_CERT"] == f"{mounts['tls']}/tls.crt"
     assert said["PGPROOF_SERVE_TLS_KEY"] == f"{mounts['tls']}/tls.key"
     assert volumes["tls"]["secret"]["secretName"] == "shop-tls"
-    (plain,) = pod_of(render(minimal(serve=SERVE)))["containers"]
+    plainly = render(minimal(serve=SERVE))
+    (plain,) = pod_of(plainly)["containers"]
+    assert plainly.of("Service")["mydb-serve"]["spec"]["ports"][0]["name"] == plain["ports"][0]["name"] == "http"
     assert plain["livenessProbe"]["httpGet"]["scheme"] == "HTTP"
     assert "TLS" not in str(plain["env"])
+
+
+def test_it_still_listens_while_the_service_forgets_its_pod() -> None:
+    (container,) = pod_of(render(minimal(serve=SERVE)))["containers"]
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
+
+
+def test_in_a_cluster_of_ipv6_alone_both_services_can_be_reached(tmp_path: Path) -> None:
+    rendered = render(minimal(serve={**SERVE, "host": "::"}, watch={"enabled": True, "host": "::"}))
+    pods = dict(pod_specs(rendered))
+    found = [settings(rendered, pods[f"Deployment mydb-{name}"], tmp_path).settings for name in ("serve", "watch")]
+    assert (found[0].serve.host, found[1].watch.host) == ("::", "::")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.support.kubectl import wait_until
 from tests.cluster.support.release import NEVER, Release
-from tests.cluster.support.site import Site
+from tests.cluster.support.site import BULK, Site
 
 READER, TRIGGER, MASTER = "reader-of-the-cluster", "trigger-of-the-cluster", "master-of-the-cluster"
 TOKENS = f"{READER}=read,{TRIGGER}=read+data+trigger,{MASTER}=read+data+trigger+restore"
@@ -109,6 +109,7 @@ def test_a_backup_started_through_the_service_is_a_job_of_the_release(site: Site
 
 
 def test_a_scheduler_that_can_only_get_starts_one_and_no_second_beside_it(site: Site, service: Service) -> None:
+    site.sql(*BULK)
     site.use_line()
     site.servers.hold_line()
     try:

@@ -20,7 +20,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-_LINE_BYTES = 24 << 20
+_LINE_BYTES = 36 << 20
 """Of a server's answer, before the line is held: compressed still two parts of an upload, so that one is under way."""
 
 _hooks: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
