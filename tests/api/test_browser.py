@@ -108,7 +108,8 @@ def test_nothing_keeps_people_out_and_nothing_is_cut_off(
 
 def test_all_of_it_is_reached_by_keyboard(page: Page, furnished: Service) -> None:
     page.goto(f"{furnished.url}/sign-in")
-    page.keyboard.type(USUAL)  # the field has the focus
+    expect(page.get_by_label("Token")).to_be_focused()
+    page.keyboard.type(USUAL)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{furnished.url}/")
     reached = []

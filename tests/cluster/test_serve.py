@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.support.kubectl import wait_until
+from tests.cluster.support.kubectl import Finished, wait_until
 from tests.cluster.support.release import NEVER, Release
 from tests.cluster.support.site import BULK, Site
 
@@ -35,14 +35,20 @@ class Service:
     def __init__(self, site: Site) -> None:
         self._site = site
 
+    def answers(self) -> bool:
+        """Whether somebody does: a node lets callers through a Service some time after a pod behind it is ready."""
+        return self._ask("GET", "/healthz", "", "", check=False).code == 0
+
     def text(self, path: str, token: str = TRIGGER, *, method: str = "GET", body: object = None) -> tuple[int, str]:
         """Status and body of an answer."""
-        url = f"http://{self._site.name}-serve:8433{path}"
-        said = "" if body is None else json.dumps(body)
-        command = ["/opt/pgproof/bin/python", "-c", _ASK, method, url, token, said]
-        done = self._site.cluster.kubectl("exec", "deployment/witness", "--", *command)
+        done = self._ask(method, path, token, "" if body is None else json.dumps(body))
         status, text = json.loads(done.stdout)
         return status, text
+
+    def _ask(self, method: str, path: str, token: str, said: str, *, check: bool = True) -> Finished:
+        url = f"http://{self._site.name}-serve:8433{path}"
+        command = ["/opt/pgproof/bin/python", "-c", _ASK, method, url, token, said]
+        return self._site.cluster.kubectl("exec", "deployment/witness", "--", *command, check=check)
 
     def get(self, path: str, token: str = TRIGGER) -> tuple[int, Any]:
         """The same, of JSON."""
@@ -82,7 +88,9 @@ def release(site: Site) -> Release:
 @pytest.fixture
 def service(site: Site, release: Release) -> Service:
     site.cluster.kubectl("rollout", "status", f"deployment/{release.name}-serve", "--timeout=120s")
-    return Service(site)
+    found = Service(site)
+    wait_until(found.answers, "an answer through the Service", limit=60)
+    return found
 
 
 def test_a_backup_started_through_the_service_is_a_job_of_the_release(site: Site, service: Service) -> None:

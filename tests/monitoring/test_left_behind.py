@@ -57,9 +57,11 @@ def test_a_store_that_is_down_is_told_and_what_it_said_last_stays(shelf: Shelf, 
         assert shelf.pgproof("prune", **address).code == 0
         before = at(gateway)
         shelf.disk.rename(shelf.disk.with_name("away"))
-        assert shelf.pgproof("prune", **address).code == 6
+        ended = shelf.pgproof("prune", "-vv", **address)
+        assert ended.code == 6
         found = at(gateway)
-    assert found["pgproof_store_up"] == 0
+    assert ended.stderr.count("not told") == 0, ended.stderr
+    assert found["pgproof_store_up"] == 0, ended.stderr
     kept = 'pgproof_backup_last_success_timestamp_seconds{target="shop"}'
     assert found[kept] == before[kept]
 
