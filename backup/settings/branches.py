@@ -6,6 +6,7 @@ Owns their leaves, as `model` owns those of the rest; must not read anything.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote
@@ -39,9 +40,18 @@ LEAST_VOLUME_SIZE = MIB
 """So that half a terabyte, as stored, has few enough volumes for a manifest that can be read in one piece."""
 
 
-def available_cores() -> int:
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""Where a container finds its CPU limit: microseconds in each period of so many, or max (cgroup v2)."""
+
+
+def available_cores(cpu_max: Path = _CPU_MAX) -> int:
     """Cores that this process may use, at most 4: more do not make a backup or a restore faster than the line."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = cpu_max.read_text(encoding="ascii").split()
+        if quota != "max":
+            cores = min(cores, max(int(quota) // int(period), 1))
+    return min(cores, 4)
 
 
 class Section(BaseModel):

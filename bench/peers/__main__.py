@@ -23,7 +23,7 @@ from bench.peers.chart import Bar, Panel, draw
 from bench.peers.faults import killed_dump, wrong_password
 from bench.peers.fixed import measure_fixed, memory
 from bench.peers.ground import Peer
-from bench.peers.own import FIRST, own_peers
+from bench.peers.own import FIRST, FOUR_LANES, own_peers
 from bench.peers.page import page
 from bench.peers.physical import PHYSICAL, physical_arena
 from bench.peers.pipes import pipes
@@ -70,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             outcome.not_there = str(error)
     if chosen.memory_gib:
         with logical_arena(plan.programs, _bytes(chosen.memory_gib)) as arena:
-            outcome.memories.append(memory(arena, own_peers()[0]))
+            ours = [each for each in own_peers() if each.key in {FIRST, FOUR_LANES}]
+            outcome.memories.append((arena.size, memory(arena, ours)))
     outcome.versions = plan.programs.versions()
     outcome.seconds = time.monotonic() - begun
     _write(outcome, chosen.to)

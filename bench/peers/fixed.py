@@ -48,11 +48,14 @@ def measure_fixed(ground_for: GroundFor, bare: Peer, ours: Peer, *, tries: int, 
     return Fixed(help=helped, runs=runs, bare=bares, listing=listing, listed=backups)
 
 
-def memory(arena: Arena, ours: Peer) -> tuple[int, Measured]:
-    """The size of a database, and how a backup of it ran."""
-    with arena.round() as ground_for:
-        ground = ground_for(ours)
-        return arena.size, _required(ground, ours.backup(ground))
+def memory(arena: Arena, ours: Sequence[Peer]) -> dict[str, Measured]:
+    """How a backup with each ran, by its key."""
+    found = {}
+    for peer in ours:
+        with arena.round() as ground_for:
+            ground = ground_for(peer)
+            found[peer.key] = _required(ground, peer.backup(ground))
+    return found
 
 
 def median_moments(runs: Sequence[Moments]) -> Moments:

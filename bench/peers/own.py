@@ -13,7 +13,8 @@ from bench.peers.running import Command, Pipe, answer
 
 FIRST = "pgproof"
 """The key of the setting that others are compared with."""
-
+FOUR_LANES = "pgproof-4"
+"""The key of the one whose memory is told besides."""
 
 _NOTHING_FOUND = 9
 
@@ -30,8 +31,20 @@ class Setting:
 
 SETTINGS = (
     Setting(key=FIRST, name="pgproof", backup=("--proof", "off"), restore=("--no-proof",)),
+    Setting(
+        key="pgproof-1",
+        name="pgproof, one lane",
+        backup=("--proof", "off", "--jobs", "1"),
+        restore=("--no-proof",),
+    ),
+    Setting(key=FOUR_LANES, name="pgproof, four lanes", backup=("--proof", "off", "--jobs", "4")),
     Setting(key="pgproof-3", name="pgproof, zstd 3", backup=("--proof", "off", "--zstd-level", "3")),
     Setting(key="pgproof-0", name="pgproof, uncompressed", backup=("--proof", "off", "--compression", "none")),
+    Setting(
+        key="pgproof-0-1",
+        name="pgproof, uncompressed, one lane",
+        backup=("--proof", "off", "--compression", "none", "--jobs", "1"),
+    ),
     Setting(key="pgproof-proof", name="pgproof, proof of all values", backup=()),
 )
 

@@ -12,9 +12,10 @@ from statistics import median
 from bench.peers.faults import Fault
 from bench.peers.fixed import median_moments
 from bench.peers.ground import Peer
-from bench.peers.own import FIRST
+from bench.peers.own import FIRST, FOUR_LANES
 from bench.peers.results import Outcome, Spread, gib, mib, ranked, ratios
 from bench.peers.rounds import Round, Stage
+from bench.peers.running import Measured
 
 _NAMES_SHOWN = 2
 
@@ -184,13 +185,17 @@ def _names(left: Mapping[str, int]) -> str:
 
 
 def _own(outcome: Outcome) -> str:
-    sizes = [
-        (stage.size, max((each[FIRST].measured for each in stage.backups), key=lambda each: each.memory))
+    largest = [
+        (stage.size, {key: run for key in (FIRST, FOUR_LANES) if (run := _largest(stage, key))})
         for stage in outcome.stages
-        if stage.backups and all(FIRST in each for each in stage.backups)
     ]
-    rows = [[gib(size), mib(run.memory), mib(run.resident)] for size, run in (*sizes, *outcome.memories)]
-    memory = f"## pgproof itself\n\n{_table(['database', 'memory MiB', 'RSS MiB, summed'], rows)}" if rows else ""
+    rows = [
+        [gib(size), *_memory(runs.get(FIRST)), *_memory(runs.get(FOUR_LANES))]
+        for size, runs in (*largest, *outcome.memories)
+        if runs
+    ]
+    titles = ["database", "memory MiB", "RSS MiB, summed", "four lanes: memory MiB", "RSS MiB, summed"]
+    memory = f"## pgproof itself\n\n{_table(titles, rows)}" if rows else ""
     if not outcome.fixed:
         return memory
     fixed = outcome.fixed
@@ -206,6 +211,16 @@ def _own(outcome: Outcome) -> str:
     if fixed.listing:
         times.append([f"`pgproof list` of {fixed.listed:,} backups", f"{median(fixed.listing):.2f} s"])
     return f"{memory}\n\n{_table(['', 'median'], times)}"
+
+
+def _largest(stage: Stage, key: str) -> Measured | None:
+    """The run of a peer that took the most memory."""
+    runs = [each[key].measured for each in stage.backups if key in each]
+    return max(runs, key=lambda each: each.memory, default=None)
+
+
+def _memory(run: Measured | None) -> tuple[str, str]:
+    return (mib(run.memory), mib(run.resident)) if run else ("", "")
 
 
 def _set_up(outcome: Outcome) -> str:

@@ -26,7 +26,7 @@ class Outcome:
         not_there: why the physical ones could not be tried.
         passwords, killed: how each peer bore these faults, by its key.
         fixed: what does not depend on the size.
-        memories: size of a database and a run of pgproof, besides those of the stages.
+        memories: size of a database and runs of pgproof by key, besides those of the stages.
     """
 
     started: datetime
@@ -38,7 +38,7 @@ class Outcome:
     passwords: dict[str, Fault] = field(default_factory=dict)
     killed: dict[str, Fault] = field(default_factory=dict)
     fixed: Fixed | None = None
-    memories: list[tuple[int, Measured]] = field(default_factory=list)
+    memories: list[tuple[int, dict[str, Measured]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

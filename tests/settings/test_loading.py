@@ -6,6 +6,7 @@ import pytest
 
 from backup.errors import ConfigurationError, UsageError
 from backup.settings import Loaded, Settings, load, read
+from backup.settings.branches import available_cores
 from backup.settings.leaves import leaf, leaves
 from backup.stores.addresses import MOST_PARTS
 
@@ -379,3 +380,14 @@ def test_a_volume_of_the_usual_size_has_no_more_parts_than_every_server_takes() 
     environ = {"PGPROOF_STORE": "s3://backups", "PGPROOF_VOLUME_SIZE": "5001MiB"}
     with pytest.raises(ConfigurationError, match="more than 1000 parts"):
         load({}, environ)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"),
+    [("100000 100000", 1), ("50000 100000", 1), ("150000 100000", 1), ("max 100000", None), ("", None)],
+)
+def test_no_more_cores_are_used_than_a_container_may(tmp_path: Path, limit: str, cores: int | None) -> None:
+    usual = available_cores(tmp_path / "missing")
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert available_cores(tmp_path / "cpu.max") == (cores or usual)
+    assert usual >= 1
