@@ -6,11 +6,12 @@ ended by its id.
 
 from __future__ import annotations
 
-import os
-import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+
+import psutil
 
 from backup.errors import Interrupted, PgproofError
 from bench.peers.ground import Ground, GroundFor, Peer
@@ -21,6 +22,8 @@ from bench.peers.running import Measured, run
 
 _INTERVAL = 0.01
 _WRONG = "wrong"
+_TRIES = 5
+"""A short dump may end before it is seen to be half-way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,14 @@ def _wrong_password(peer: Peer, ground_for: GroundFor) -> Fault:
 def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
     if not peer.dumps:
         return Fault(reason="no pg_dump")
+    for _ in range(_TRIES):
+        if fault := _kill_once(peer, ground_for, after):
+            return fault
+    return Fault(reason="pg_dump had ended before it could be killed")
+
+
+def _kill_once(peer: Peer, ground_for: GroundFor, after: int) -> Fault | None:
+    """None where it had ended before."""
     killed: list[int] = []
     written: dict[int, int] = {}
 
@@ -76,8 +87,7 @@ def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
         written.update(found.dumping)
         if found.dumping and not killed and sum(written.values()) > after:
             pid = max(found.dumping, key=lambda each: found.dumping[each])
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            if _kill(pid):
                 killed.append(pid)
 
     try:
@@ -85,13 +95,24 @@ def _killed_dump(peer: Peer, ground_for: GroundFor, after: int) -> Fault:
         peer.prepare(ground)
         before = peer.stored(ground)
         measured = run(peer.backup(ground), scratch=ground.scratch, watch=watch, interval=_INTERVAL)
-        if not killed:
-            return Fault(reason="pg_dump had ended before it could be killed")
-        return _after(peer, ground, before, measured)
+        return _after(peer, ground, before, measured) if killed else None
     except Interrupted:
         raise
     except (RuntimeError, OSError, Missing, PgproofError) as error:
         return _not_tried(peer, error)
+
+
+def _kill(pid: int) -> bool:
+    """Kill it where it still runs; it is stopped first, for one that has ended takes a signal and loses nothing."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.suspend()
+        while (status := process.status()) not in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}:
+            time.sleep(_INTERVAL / 10)
+        if status == psutil.STATUS_STOPPED:
+            process.kill()
+            return True
+    return False
 
 
 def _after(peer: Peer, ground: Ground, before: Mapping[str, int], measured: Measured) -> Fault:

@@ -46,7 +46,7 @@ def test_pgproof_and_a_pipe_are_measured_beside_a_bare_dump(tmp_path: Path) -> N
 
     main(
         [
-            *("--gib", "0.005", "--rounds", "1", "--restores", "1", "--backups", "10"),
+            *("--gib", "0.02", "--rounds", "1", "--restores", "1", "--backups", "10"),
             *("--peers", "pgproof,file", "--no-install", "--to", str(tmp_path)),
         ]
     )
