@@ -7,12 +7,9 @@ answers, no object.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
-from threading import Event
 from typing import Any, Generic
 
 from backup import __version__
@@ -33,18 +30,17 @@ from backup.errors import (
     TablesRewritten,
 )
 from backup.logs import log
-from backup.ports import Clock, Engine, PartSource, SnapshotT, Source
+from backup.ports import Clock, Engine, SnapshotT, Source
 from backup.signals import undisturbed
 from backup.stream.pace import Pace
-from backup.stream.readers import ByteReader
 from backup.stream.volumes import Encoding, Progress, no_progress
+from backup.workflow.carrier import Carrier
 from backup.workflow.claim import claimed_id
 from backup.workflow.copies import Copies, Copy
 from backup.workflow.doctor import preflight
 from backup.workflow.guard import weigh
 from backup.workflow.lease import leased
 from backup.workflow.runs import host, write_mark
-from backup.workflow.together import together
 from backup.workflow.upload import Upload
 
 _POLL = 5.0
@@ -200,7 +196,7 @@ class _Run(Generic[SnapshotT]):
             pace = Pace(choice.rate) if choice.rate else None
             upload = Upload(self.copies, f"{choice.target}/{self.id}/", choice.encoding, self.progress, pace)
             try:
-                parts, proof = self._carry_all(upload, snapshot, seconds, warnings)
+                parts, proof = Carrier(upload, warnings, seconds, self.of_database).carry_all(self.engine, snapshot)
                 step = time.monotonic()
                 self.copies.each(Copy.ask_again)
                 seconds["confirm"] = time.monotonic() - step
@@ -281,74 +277,6 @@ class _Run(Generic[SnapshotT]):
             store=self.copies.urls,
         )
         return tool
-
-    def _carry_all(
-        self, upload: Upload, snapshot: SnapshotT, seconds: dict[str, float], warnings: list[str]
-    ) -> tuple[tuple[Part, ...], Proof | None]:
-        """Write every part of the engine; the parts, and what was found out of the snapshot."""
-        parts: list[Part] = []
-        proof = None
-        with closing(self.engine.parts(snapshot)) as part_sources:
-            for part_source in part_sources:
-                step = time.monotonic()
-                carried = self._carry(upload, part_source, warnings, part_sources.close)
-                role = part_source.role.value
-                seconds[role] = seconds.get(role, 0.0) + time.monotonic() - step
-                parts += carried
-                proof = part_source.proof() if carried and part_source.proof else proof
-        return tuple(parts), proof
-
-    def _carry(
-        self, upload: Upload, part_source: PartSource, warnings: list[str], give_up: Callable[[], None]
-    ) -> list[Part]:
-        """Write a part with those beside it, all at the same time; where one of them fails, nothing of it goes on."""
-        sources = [part_source, *part_source.beside]
-        ended = Event()
-
-        def carry(source: PartSource) -> Part | None:
-            watched = replace(source, open=partial(self._watched, source, ended))
-            return upload.carry(watched, warnings, among=len(sources))
-
-        def end() -> None:
-            ended.set()
-            give_up()
-
-        works = [partial(carry, source) for source in sources]
-        found = [work() for work in works] if len(works) == 1 else together(works, end)
-        return [part for part in found if part]
-
-    @contextmanager
-    def _watched(self, part_source: PartSource, ended: Event) -> Iterator[ByteReader]:
-        """A part of the engine; what a dump raises, and not those who take it, is known again."""
-        with ExitStack() as stack:
-            if part_source.role is not Role.DUMP:
-                yield stack.enter_context(part_source.open())
-                return
-            try:
-                reader = stack.enter_context(part_source.open())
-            except PgproofError as error:
-                self.of_database.append(error)
-                raise
-            yield _Watched(reader, self.of_database, ended)
-
-
-class _Watched:
-    """A reader whose failure is remembered; it fails too once it `ended`, for then nobody needs it any more."""
-
-    def __init__(self, reader: ByteReader, failures: list[Exception], ended: Event) -> None:
-        self._reader = reader
-        self._failures = failures
-        self._ended = ended
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes. Raises what the reader raises."""
-        if self._ended.is_set():
-            raise DumpFailed("the dump was given up")
-        try:
-            return self._reader.read(size)
-        except PgproofError as error:
-            self._failures.append(error)
-            raise
 
 
 def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetime) -> None:
