@@ -2,7 +2,7 @@
 
 pg_restore alone can do that with one archive only. Owns the order of the pieces, and that psql is told to commit when
 all of them have come to their ends, checked, and not before. The order is pg_restore's own: drop everything, make what
-comes before the rows, load these, grants, and the rest.
+comes before the rows, load these, and the rest, grants behind it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def replace_objects(job: Job, loader: Loader, feedings: list[Feeding]) -> None:
         psql.say(b"BEGIN;\n")
         psql.say(_drops(job, loader))
         first = within(0, job.wanted)
-        grants = grants_of(first)
-        others = [entry.number for entry in first if entry.number not in set(grants)]
+        grants = set(grants_of(first))
+        others = [entry.number for entry in first if entry.number not in grants]
+        after = job.archive.after_rows() | grants
         script = _Script(loader, psql)
         script.of_head(job.archive, others, "--section=pre-data")
         for lane, archive in enumerate((job.archive, *job.lanes)):
@@ -53,8 +54,7 @@ def replace_objects(job: Job, loader: Loader, feedings: list[Feeding]) -> None:
             feedings.append(Feeding())
             with archive.open_dump() as dump:
                 script.of_stream(archive, numbers, dump, feedings[-1])
-        script.of_head(job.archive, grants)
-        script.of_head(job.archive, others, "--section=post-data")
+        script.of_head(job.archive, [entry.number for entry in first if entry.number in after])
         psql.say(b"COMMIT;\n")
         psql.finish()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes, within
+from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes
 from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
@@ -89,11 +89,6 @@ class Job:
             for entry in self.entries
             if (self.chosen is None or entry.number in self.chosen) and entry.number not in self.rights.skipped
         )
-
-    @property
-    def listed(self) -> tuple[Entry, ...] | None:
-        """Of lane 0 what pg_restore shall carry out, where that is not simply everything."""
-        return within(0, self.wanted) if self.chosen is not None or self.rights.skipped else None
 
 
 @contextmanager
