@@ -142,7 +142,7 @@ class _Filling:
         for number in sorted(range(1, len(job.lane_bytes)), key=lambda each: -job.lane_bytes[each]):
             if wanted := within(number, job.wanted):
                 numbers = [entry.number for entry in wanted]
-                lanes.append(_Lane(job.lanes[number - 1], numbers, _tables_of(wanted, tables)))
+                lanes.append(_Lane(job.lanes[number], numbers, _tables_of(wanted, tables)))
         return lanes
 
     def _load(self, lanes: Sequence[_Lane], *, head: str | None) -> None:

@@ -52,7 +52,7 @@ def replace_objects(job: Job, loader: Loader, feedings: list[Feeding]) -> None:
         after = job.archive.after_rows() | grants
         script = _Script(loader, psql)
         script.of_head(job.archive, others, "--section=pre-data")
-        for lane, archive in enumerate((job.archive, *job.lanes)):
+        for lane, archive in {0: job.archive, **job.lanes}.items():
             numbers = [entry.number for entry in within(lane, job.wanted)]
             feedings.append(Feeding())
             with archive.open_dump() as dump:

@@ -277,6 +277,32 @@ def test_a_table_is_fetched_with_the_lane_that_has_it_and_of_others_their_first_
     assert "dump.2.pgc.000" not in read["small"]
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_lane_that_cannot_be_read_keeps_no_table_of_another_one_from_coming_back(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore, *, is_cut: bool
+) -> None:
+    name = new_database(pg18)
+    fill(pg18, name, *(f"CREATE TABLE t{number} AS SELECT {number} AS id" for number in range(3)))
+    fill(
+        pg18,
+        name,
+        "CREATE TABLE split (id int) PARTITION BY LIST (id)",
+        "ALTER TABLE split ATTACH PARTITION t1 DEFAULT",
+    )
+    backup = backed_up(pg18, name, store, dump=lanes(3))
+    volume = Path(store.url) / backup.target / backup.id / "dump.2.pgc.000"
+    volume.write_bytes(volume.read_bytes()[:100]) if is_cut else volume.unlink()
+    restorer = make_restorer(pg18)
+    for table, number in (("t0", 0), ("split", 1)):
+        again = f"{name}_{table}"
+        report = restored(backup, store, restorer, again, tables=(table,), jobs=2)
+        assert rows(pg18, again, f"SELECT id FROM {table}") == [(number,)]
+        assert [note for note in report.notes if "lane 2 of the dump cannot be read" in note and volume.name in note]
+    for tables in (("t2",), ("t0", "t2"), ()):
+        with pytest.raises(IntegrityFailed, match=volume.name):
+            restored(backup, store, restorer, f"{name}_not", tables=tables, jobs=2)
+
+
 def test_a_plan_says_the_lanes(pg18: Server, new_database: NewDatabase, store: DirectoryStore) -> None:
     name = new_database(pg18)
     fill(pg18, name, *(f"CREATE TABLE t{number} AS SELECT 1 AS id" for number in range(4)))
