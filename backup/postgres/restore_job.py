@@ -14,6 +14,7 @@ from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
 from backup.domain.toc import Entry, find_tables, have_rows, select, select_rows, with_lanes
 from backup.errors import AccessDenied, DatabaseMissing, IntegrityFailed, RestoreFailed, UsageError
+from backup.logs import log
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
 from backup.postgres.archive import HEAD_LIMIT, Archive, OpenDump, open_archive
@@ -21,6 +22,7 @@ from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.destination import Destination, listed, read_destination
 from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks, refuse_without_psql
+from backup.postgres.lanes import free_sessions
 from backup.postgres.load import knows_less
 from backup.postgres.new_database import NAME_LIMIT
 from backup.postgres.rights import Rights, make_missing_roles, plan_rights, refuse_missing_extensions
@@ -117,6 +119,7 @@ def prepare_job(
         destination = read_destination(connection)
         client = choose(clients, server=destination.major, archive=backup.tool.major)
         refuse_database(choice, destination, address)
+        choice = _fitting(choice, connection)
         environment = address.environment(environ)
         with ExitStack() as stack:
             enter = partial(open_archive, client=client, environ=environment, head_limit=options.head_limit)
@@ -173,6 +176,18 @@ def _open_lanes(
             rows.append(())
             lost[number] = error
     return lanes, rows, lost
+
+
+def _fitting(choice: RestoreChoice, connection: Connection) -> RestoreChoice:
+    """With no more connections than sessions are possible beside this one; first of all nobody looks on the way."""
+    free = None if choice.in_place else free_sessions(connection)
+    if free is None:
+        return choice
+    jobs = max(min(choice.jobs, free - 1), 1)
+    if jobs < choice.jobs:
+        reason = f"{free} more sessions are possible"
+        log.warning("fewer connections than wanted", jobs=jobs, wanted=choice.jobs, reason=reason)
+    return replace(choice, jobs=jobs, look=choice.look if free > jobs else None)
 
 
 def _lost_note(lane: int, error: IntegrityFailed) -> str:
