@@ -34,16 +34,14 @@ class BuildOrder:
     """Entries by number.
 
     Attributes:
-        grants: are set when the rows are in: an owner may have taken from himself what loading them needs.
         parents: indexes of partitioned tables, which have no rows: quick, and to be made before those of partitions.
         units: indexes of tables that have rows.
         late: indexes that need more than their own table's rows.
         attached: hang partitions' indexes on those above. To be carried out alone: two at a time deadlock, or leave
             the index above marked as invalid.
-        last: everything else; of it only what comes after the rows is meant.
+        last: everything else; of it only what comes after the rows is meant, and grants (see `grants_of`).
     """
 
-    grants: tuple[int, ...]
     parents: tuple[int, ...]
     units: tuple[IndexUnit, ...]
     late: tuple[int, ...]
@@ -64,7 +62,10 @@ def rows_of(entries: Iterable[Entry]) -> dict[int, int]:
 
 
 def grants_of(entries: Iterable[Entry]) -> tuple[int, ...]:
-    """Grants on anything but the database and large objects, and default ones: pg_restore has them after the rows."""
+    """Grants on anything but the database and large objects, and default ones: pg_restore has them after indexes too.
+
+    An owner may have taken from himself what loading the rows needs, or never had what an index of his table calls.
+    """
     return tuple(
         entry.number
         for entry in entries
@@ -81,7 +82,6 @@ def build_order(entries: Collection[Entry]) -> BuildOrder:
     everything = {entry.number: entry for entry in entries}
     with_rows = set(rows_of(entries).values())
     remarks = _remarks(everything)
-    grants = grants_of(entries)
     parents: list[int] = []
     units: list[IndexUnit] = []
     late: list[int] = []
@@ -99,9 +99,8 @@ def build_order(entries: Collection[Entry]) -> BuildOrder:
         else:
             late += numbers
     attached = tuple(entry.number for entry in entries if entry.kind == "INDEX ATTACH")
-    done = {*grants, *parents, *late, *attached, *(number for unit in units for number in unit.numbers)}
+    done = {*parents, *late, *attached, *(number for unit in units for number in unit.numbers)}
     return BuildOrder(
-        grants=grants,
         parents=tuple(parents),
         units=tuple(units),
         late=tuple(late),

@@ -267,6 +267,14 @@ def select_rows(entries: Iterable[Entry], tables: Collection[int]) -> Selection:
     return Selection(numbers=_without_lost(numbers, everything), cut_keys=tuple(cut))
 
 
+def have_rows(entries: Iterable[Entry], tables: Collection[int]) -> bool:
+    """Whether the rows of all of these tables, and of all partitions below them, are among the entries."""
+    everything = {entry.number: entry for entry in entries}
+    loaded = {number for entry in everything.values() if entry.kind == "TABLE DATA" for number in entry.depends}
+    chosen = _with_partitions(everything.values(), set(tables))
+    return all(number in loaded or "\nPARTITION BY " in everything[number].sql for number in chosen)
+
+
 def loaded_tables(entries: Iterable[Entry], chosen: Collection[int] | None) -> frozenset[str] | None:
     """The tables (`schema.table`) whose rows are among chosen entries; None where all entries are."""
     if chosen is None:

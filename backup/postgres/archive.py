@@ -88,6 +88,11 @@ class Archive:
         """All entries, without their names and SQL: enough to know whose rows it has. Raises what `entries` does."""
         return parse(self._ask("--list", "--verbose"))
 
+    def after_rows(self) -> frozenset[int]:
+        """The entries that pg_restore has for its section post-data, but for grants. Raises what `entries` does."""
+        listing = self._ask("--list", "--section=post-data")
+        return frozenset(int(number) for number, _ in _LISTED.findall(listing))
+
     def script(self, *arguments: str) -> str:
         """What pg_restore writes of the table of contents. Raises what `entries` does.
 

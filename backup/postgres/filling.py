@@ -6,7 +6,7 @@ Owns what is begun when, and that no more than so many connections are at work. 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ from backup.postgres.index_queue import IndexQueue
 from backup.postgres.load import Loader
 from backup.postgres.restore_job import Job
 
-_NOTHING = BuildOrder(grants=(), parents=(), units=(), late=(), attached=(), last=())
+_NOTHING = BuildOrder(parents=(), units=(), late=(), attached=(), last=())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def fill(job: Job, loader: Loader, arrivals: Arrivals, course: Course) -> None:
 class _Lane:
     """One archive on its way: which tables it brings, in order."""
 
-    def __init__(self, archive: Archive, numbers: Sequence[int] | None, tables: Sequence[int | None]) -> None:
+    def __init__(self, archive: Archive, numbers: Sequence[int], tables: Sequence[int | None]) -> None:
         self.archive = archive
         self.feeding = Feeding()
         self._numbers = numbers
@@ -72,7 +72,7 @@ class _Lane:
 
     def arguments(self) -> list[str]:
         """Which of its entries are wanted."""
-        return [] if self._numbers is None else [self.archive.use_list(self._numbers)]
+        return [self.archive.use_list(self._numbers)]
 
     def next_begins(self, position: int) -> tuple[int, int] | None:
         """The next table's rows begin at a byte of the stream; which table is in by that, and its bytes."""
@@ -102,41 +102,47 @@ class _Filling:
     def from_streams(self) -> None:
         """The table of contents is too large to be kept: one connection reads the first lane for each step."""
         first, *others = self._lanes()
+        archive = self._job.archive
         with self._course.phase("load"):
             self._run_stream(first, "--section=pre-data", "--section=data")
             self._load(others, head=None)
-        with self._course.phase("indexes"), first.archive.open_dump() as dump:
-            self._loader.run(["--section=post-data", *first.arguments()], dump)
+        with self._course.phase("indexes"), archive.open_dump() as dump:
+            self._loader.run([archive.use_list(self._after_rows(entry.number for entry in self._first))], dump)
 
     def from_head(self, head: str) -> None:
         """The definitions come from the kept head, which several connections can read, and the rows from the store."""
-        grants = grants_of(self._first)
-        others = [entry.number for entry in self._first if entry.number not in set(grants)]
         with self._course.phase("schema"):
-            self._run_list(others, "--section=pre-data", head)
+            self._run_list(self._without_grants(), "--section=pre-data", head)
             self._run_list(self._order.parents, head)
         with self._course.phase("load"):
             self._load(self._lanes(), head=head)
         self._arrivals.end()
         with self._course.phase("indexes"):
-            self._run_list(grants, head)
             if self._jobs == 1:
-                self._run_list(others, "--section=post-data", head)
+                self._run_list(self._after_rows(entry.number for entry in self._first), head)
             else:
                 self._finish_indexes(head)
                 self._run_list(self._order.attached, "--section=post-data", head)
-                self._run_list(self._order.last, "--section=post-data", f"--jobs={self._jobs}", head)
+                self._run_list(self._after_rows(self._order.last), f"--jobs={self._jobs}", head)
+
+    def _without_grants(self) -> list[int]:
+        grants = set(grants_of(self._first))
+        return [entry.number for entry in self._first if entry.number not in grants]
+
+    def _after_rows(self, numbers: Iterable[int]) -> list[int]:
+        """Of these entries what comes after the rows, grants among it: in one call pg_restore puts them in order."""
+        wanted = self._job.archive.after_rows() | set(grants_of(self._first))
+        return [number for number in numbers if number in wanted]
 
     def _lanes(self) -> list[_Lane]:
         """The first lane, and those of the others of which something is wanted, the largest first."""
         tables = {entry.number for entry in self._first if entry.kind == "TABLE"}
         job = self._job
-        listed = None if job.listed is None else [entry.number for entry in job.listed]
-        lanes = [_Lane(job.archive, listed, _tables_of(self._first, tables))]
+        lanes = [_Lane(job.archive, self._without_grants(), _tables_of(self._first, tables))]
         for number in sorted(range(1, len(job.lane_bytes)), key=lambda each: -job.lane_bytes[each]):
             if wanted := within(number, job.wanted):
                 numbers = [entry.number for entry in wanted]
-                lanes.append(_Lane(job.lanes[number - 1], numbers, _tables_of(wanted, tables)))
+                lanes.append(_Lane(job.lanes[number], numbers, _tables_of(wanted, tables)))
         return lanes
 
     def _load(self, lanes: Sequence[_Lane], *, head: str | None) -> None:

@@ -33,6 +33,24 @@ _TABLE_BEGINS = 'pg_restore: processing data for table "'
 _CHATTER = re.compile(r"pg_restore: (?!error: |fatal: |warning: |hint: |detail: |while |from TOC )")
 """What it tells with --verbose and nobody has to know where it fails."""
 
+_ADVICE: Mapping[tuple[str, ...], str] = {
+    ("permission denied", "must be"): (
+        "restore as a superuser or as the owner of the objects, or see --no-owner and --no-privileges"
+    ),
+    ("No space left", "could not extend"): "the server's disk is full",
+    ("because other objects depend on it",): (
+        "restore into a new database (without --in-place), or drop what is newer than the backup"
+    ),
+    ("out of shared memory",): "raise max_locks_per_transaction on the server, or restore into a new database",
+    ("FATAL:  too many connections for", "FATAL:  sorry, too many clients", "FATAL:  remaining connection slots"): (
+        "raise max_connections, or the CONNECTION LIMIT of the role, or set a lower PGPROOF_RESTORE_JOBS"
+    ),
+    ("closed the connection", "terminating connection", "connection to server"): (
+        "run it again, nothing is left of this one; where this repeats, look at the server's log"
+    ),
+}
+"""By what is in its words, the first that is."""
+
 _SETTLED = re.compile(r"^(pg_restore: (while |from TOC|warning: ))|^pg_restore: $")
 
 
@@ -179,14 +197,4 @@ def failure(said: str, status: int) -> PgproofError:
 
 def advice(said: str) -> str | None:
     """What to do about what the server has said through one of its programs, where that is known."""
-    if "permission denied" in said or "must be" in said:
-        return "restore as a superuser or as the owner of the objects, or see --no-owner and --no-privileges"
-    if "No space left" in said or "could not extend" in said:
-        return "the server's disk is full"
-    if "because other objects depend on it" in said:
-        return "restore into a new database (without --in-place), or drop what is newer than the backup"
-    if "out of shared memory" in said:
-        return "raise max_locks_per_transaction on the server, or restore into a new database"
-    if "closed the connection" in said or "terminating connection" in said or "connection to server" in said:
-        return "run it again, nothing is left of this one; where this repeats, look at the server's log"
-    return None
+    return next((hint for words, hint in _ADVICE.items() if any(each in said for each in words)), None)

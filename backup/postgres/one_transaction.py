@@ -2,24 +2,26 @@
 
 pg_restore alone can do that with one archive only. Owns the order of the pieces, and that psql is told to commit when
 all of them have come to their ends, checked, and not before. The order is pg_restore's own: drop everything, make what
-comes before the rows, load these, grants, and the rest.
+comes before the rows, load these, and the rest, grants behind it.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Self
 
 from backup.domain.build_order import grants_of
 from backup.domain.sql import comment_starts
 from backup.domain.toc import Entry, droppable, within
-from backup.errors import RestoreFailed
+from backup.errors import Interrupted, RestoreFailed
 from backup.postgres.archive import Archive, Feeding, feed
 from backup.postgres.load import Loader, advice, failure
 from backup.postgres.restore_job import Job
+from backup.signals import undisturbed
 from backup.stream.child import Child
 from backup.stream.readers import READ_SIZE, ByteReader, drain
 
@@ -30,11 +32,12 @@ _LONGEST_END = 512
 """Bytes in which the end of a script is: the longest has about 200."""
 _LONGEST_START = 1 << 16
 _STEP = 0.2
+_READY = "everything was carried out"
 _COMPLAINT = re.compile(r"^psql:.*?: (?:ERROR|FATAL|PANIC|error): +|^psql: error: ")
 
 
 def replace_objects(job: Job, loader: Loader, feedings: list[Feeding]) -> None:
-    """Replace every object of the backup; whatever is raised, nothing was changed.
+    """Replace every object of the backup; whatever is raised but a signal behind the commit, nothing was changed.
 
     Raises:
         RestoreFailed: the server refused something.
@@ -44,19 +47,18 @@ def replace_objects(job: Job, loader: Loader, feedings: list[Feeding]) -> None:
         psql.say(b"BEGIN;\n")
         psql.say(_drops(job, loader))
         first = within(0, job.wanted)
-        grants = grants_of(first)
-        others = [entry.number for entry in first if entry.number not in set(grants)]
+        grants = set(grants_of(first))
+        others = [entry.number for entry in first if entry.number not in grants]
+        after = job.archive.after_rows() | grants
         script = _Script(loader, psql)
         script.of_head(job.archive, others, "--section=pre-data")
-        for lane, archive in enumerate((job.archive, *job.lanes)):
+        for lane, archive in {0: job.archive, **job.lanes}.items():
             numbers = [entry.number for entry in within(lane, job.wanted)]
             feedings.append(Feeding())
             with archive.open_dump() as dump:
                 script.of_stream(archive, numbers, dump, feedings[-1])
-        script.of_head(job.archive, grants)
-        script.of_head(job.archive, others, "--section=post-data")
-        psql.say(b"COMMIT;\n")
-        psql.finish()
+        script.of_head(job.archive, [entry.number for entry in first if entry.number in after])
+        psql.commit()
 
 
 def _drops(job: Job, loader: Loader) -> bytes:
@@ -76,6 +78,16 @@ def _ended(script: str) -> str:
     """
     found = re.search(r"(?m)^\\restrict (\S+)$", script)
     return f"{script}\n\\unrestrict {found[1]}\n" if found else script
+
+
+@contextmanager
+def committed() -> Iterator[None]:
+    """What comes behind the commit: of a signal there it is told that the backup is in place."""
+    try:
+        yield
+    except Interrupted as signal_heard:
+        signal_heard.hint = "its transaction had been committed: the database holds the backup"
+        raise
 
 
 class _Script:
@@ -187,6 +199,7 @@ class _Psql:
         self._loader = loader
         self._stack = ExitStack()
         self._child: Child | None = None
+        self._ready = threading.Event()
 
     def __enter__(self) -> Self:
         loader = self._loader
@@ -200,8 +213,15 @@ class _Psql:
             f"--dbname={loader.address.argument()}",
             "--file=-",
         ]
-        environment = loader.address.environment(loader.environ)
-        self._child = self._stack.enter_context(Child(argv, env=environment, stdin=True))
+        self._child = self._stack.enter_context(
+            Child(
+                argv,
+                env=loader.address.environment(loader.environ),
+                stdin=True,
+                on_stderr=self._hear,
+                stop_signals=(signal.SIGINT, signal.SIGTERM),  # only at the first one it tells the server to stop too
+            )
+        )
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -214,12 +234,24 @@ class _Psql:
     def give_up(self) -> None:
         """Let it end without a commit."""
         self._running.terminate()
+        self._running.give_up()
 
-    def finish(self) -> None:
-        """Wait until it has committed. Raises RestoreFailed where it did not."""
-        self._running.close_stdin()
-        if self._running.wait():
-            raise self.failure()
+    def commit(self) -> None:
+        """Let it commit when all was carried out; from then on a signal waits until it has. Raises RestoreFailed."""
+        self.say(f"\\warn {_READY}\n".encode())
+        while not self._ready.wait(_STEP):
+            if self._running.poll() is not None:
+                raise self.failure()
+        with committed(), undisturbed():
+            self.say(b"COMMIT;\n")
+            self._running.close_stdin()
+            if self._running.wait():
+                raise self.failure()
+
+    def _hear(self, line: str) -> bool:
+        if line == _READY:
+            self._ready.set()
+        return line != _READY
 
     @property
     def _running(self) -> Child:

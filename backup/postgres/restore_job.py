@@ -5,14 +5,16 @@ Owns the checks; must change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from backup.domain.manifest import Manifest
 from backup.domain.sql import quote_identifier
-from backup.domain.toc import Entry, find_tables, select, select_rows, with_lanes, within
-from backup.errors import AccessDenied, DatabaseMissing, RestoreFailed, UsageError
+from backup.domain.toc import Entry, find_tables, have_rows, select, select_rows, with_lanes
+from backup.errors import AccessDenied, DatabaseMissing, IntegrityFailed, RestoreFailed, UsageError
+from backup.logs import log
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
 from backup.postgres.archive import HEAD_LIMIT, Archive, OpenDump, open_archive
@@ -20,6 +22,7 @@ from backup.postgres.clients import Client, choose
 from backup.postgres.connection import Connection, connect
 from backup.postgres.destination import Destination, listed, read_destination
 from backup.postgres.in_place import notes_in_place, refuse_newer_dependents, refuse_too_few_locks, refuse_without_psql
+from backup.postgres.lanes import free_sessions
 from backup.postgres.load import knows_less
 from backup.postgres.new_database import NAME_LIMIT
 from backup.postgres.rights import Rights, make_missing_roles, plan_rights, refuse_missing_extensions
@@ -60,7 +63,7 @@ class Job:
 
     Attributes:
         archive: lane 0 of the dump, which has all but the rows of some tables.
-        lanes: the others, in order.
+        lanes: the others by number, in order; without those that cannot be read and are not needed.
         lane_bytes: of all of them.
         entries: of all of them.
         large: see RestoreOptions.
@@ -69,7 +72,7 @@ class Job:
     choice: RestoreChoice
     destination: Destination
     archive: Archive
-    lanes: tuple[Archive, ...]
+    lanes: Mapping[int, Archive]
     lane_bytes: tuple[int, ...]
     large: int
     entries: tuple[Entry, ...]
@@ -89,11 +92,6 @@ class Job:
             for entry in self.entries
             if (self.chosen is None or entry.number in self.chosen) and entry.number not in self.rights.skipped
         )
-
-    @property
-    def listed(self) -> tuple[Entry, ...] | None:
-        """Of lane 0 what pg_restore shall carry out, where that is not simply everything."""
-        return within(0, self.wanted) if self.chosen is not None or self.rights.skipped else None
 
 
 @contextmanager
@@ -121,13 +119,15 @@ def prepare_job(
         destination = read_destination(connection)
         client = choose(clients, server=destination.major, archive=backup.tool.major)
         refuse_database(choice, destination, address)
+        choice = _fitting(choice, connection)
         environment = address.environment(environ)
         with ExitStack() as stack:
-            archive, *lanes = (
-                stack.enter_context(open_archive(each, client, environment, head_limit=options.head_limit))
-                for each in open_dumps
-            )
-            entries = with_lanes(archive.entries(), [lane.rows() for lane in lanes])
+            enter = partial(open_archive, client=client, environ=environment, head_limit=options.head_limit)
+            archive = stack.enter_context(enter(open_dumps[0]))
+            lanes, rows, lost = _open_lanes(open_dumps[1:], lambda each: stack.enter_context(enter(each)))
+            entries = with_lanes(archive.entries(), rows)
+            if lost and not (choice.tables and have_rows(entries, find_tables(entries, choice.tables))):
+                raise next(iter(lost.values()))
             chosen, notes = _choose_tables(entries, choice)
             restored = [entry for entry in entries if chosen is None or entry.number in chosen]
             refuse_missing_extensions(restored, destination)
@@ -146,18 +146,52 @@ def prepare_job(
                 choice=choice,
                 destination=destination,
                 archive=archive,
-                lanes=tuple(lanes),
+                lanes=lanes,
                 lane_bytes=tuple(part.raw_bytes for part in (backup.leading, *backup.lanes)),
                 large=options.large,
                 entries=entries,
                 rights=rights,
                 chosen=chosen,
-                notes=(*notes, *default_privileges, *rights.notes),
+                notes=(*notes, *map(_lost_note, lost, lost.values()), *default_privileges, *rights.notes),
                 address=pin(address, connection, connect_timeout=options.connect_timeout),
                 connection=connection,
                 database=connection.info.dbname if choice.in_place else choice.into,
                 default_privileges=bool(default_privileges),
             )
+
+
+def _open_lanes(
+    open_dumps: Sequence[OpenDump], enter: Callable[[OpenDump], Archive]
+) -> tuple[dict[int, Archive], list[tuple[Entry, ...]], dict[int, IntegrityFailed]]:
+    """The lanes behind the first by number, the entries of each, and what is the matter with those that are damaged."""
+    lanes: dict[int, Archive] = {}
+    rows: list[tuple[Entry, ...]] = []
+    lost: dict[int, IntegrityFailed] = {}
+    for number, each in enumerate(open_dumps, start=1):
+        try:
+            lane = enter(each)
+            rows.append(lane.rows())
+            lanes[number] = lane
+        except IntegrityFailed as error:
+            rows.append(())
+            lost[number] = error
+    return lanes, rows, lost
+
+
+def _fitting(choice: RestoreChoice, connection: Connection) -> RestoreChoice:
+    """With no more connections than sessions are possible beside this one; first of all nobody looks on the way."""
+    free = None if choice.in_place else free_sessions(connection)
+    if free is None:
+        return choice
+    jobs = max(min(choice.jobs, free - 1), 1)
+    if jobs < choice.jobs:
+        reason = f"{free} more sessions are possible"
+        log.warning("fewer connections than wanted", jobs=jobs, wanted=choice.jobs, reason=reason)
+    return replace(choice, jobs=jobs, look=choice.look if free > jobs else None)
+
+
+def _lost_note(lane: int, error: IntegrityFailed) -> str:
+    return f"lane {lane} of the dump cannot be read, but none of these tables is in it: {error.message}"
 
 
 @contextmanager

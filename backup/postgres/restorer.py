@@ -24,7 +24,7 @@ from backup.postgres.facts import SMALL
 from backup.postgres.filling import Course, fill
 from backup.postgres.load import Loader
 from backup.postgres.new_database import apply_properties, created_by, creation, new_database, passing_name
-from backup.postgres.one_transaction import replace_objects
+from backup.postgres.one_transaction import committed, replace_objects
 from backup.postgres.prover import take_proof
 from backup.postgres.restore_job import Job, RestoreOptions, prepare_job
 from backup.postgres.rights import apply_together, attempt, database_owner
@@ -186,7 +186,7 @@ class PostgresRestorer:
                 order = [entry.number for entry in droppable(job.wanted)]
                 with job.archive.open_dump() as dump:
                     loader.run(["--clean", "--if-exists", "--single-transaction", job.archive.use_list(order)], dump)
-        with course.phase("finish"), self._reach_restored(job, job.database) as connection:
+        with committed(), course.phase("finish"), self._reach_restored(job, job.database) as connection:
             yield from apply_together(connection, job.rights.afterwards)
             for wanted in self._analysis():
                 yield from attempt(connection, wanted)

@@ -152,8 +152,8 @@ class Child:
         return status
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting; from any thread."""
-        self._process.terminate()
+        """Ask it to end, with the first of its signals and without waiting; from any thread."""
+        self._process.send_signal(next(iter(self._stop_signals), signal.SIGTERM))
 
     def give_up(self) -> None:
         """After `terminate`: wait for its end, and kill it where that does not come; while another thread reads it."""

@@ -19,7 +19,9 @@ from backup.errors import IntegrityFailed, RestoreFailed, StoreUnreachable
 from tests.failures.conftest import BucketPlace, Shop, check_failure, database_environ, s3_environ
 from tests.failures.holding import holding, through
 from tests.fixtures.postgres import Server
-from tests.support.command import Command, wait_until
+from tests.support.command import Command, Finished, wait_until
+
+StopInPlace = Callable[[str, signal.Signals], tuple[Finished, int | None]]
 
 LANES = 3
 _MIB = 1 << 20
@@ -214,3 +216,76 @@ def test_a_restore_of_four_lanes_from_a_bucket_stays_within_192_mib_with_all_its
     with keyed.server.connect() as connection:
         connection.execute(f"DROP DATABASE {into} WITH (FORCE)".encode())
     assert 40 * _MIB < peak < 192 * _MIB
+
+
+_SLOW = """
+CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+    IF starts_with(current_query(), nullif(current_setting('our.sleep'), '')) THEN PERFORM pg_sleep(60); END IF;
+    RETURN $1;
+END $$
+"""
+
+
+@pytest.fixture
+def stopped_in_place(run: Command, keyed: Shop, tmp_path: Path) -> Iterator[StopInPlace]:
+    """A restore of two lanes over what is there that gets a signal when a statement of such a beginning is at work.
+
+    Table `one` has a row in the backup, and two in the database before it.
+    """
+    name = f"{keyed.database}_slow"
+    with keyed.server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"ALTER DATABASE {name} SET our.sleep = ''".encode())
+    with keyed.server.connect(name) as connection:
+        for statement in (
+            _SLOW,
+            "CREATE TABLE one AS SELECT 1 AS id",
+            "CREATE TABLE two AS SELECT 2 AS id, repeat(md5(i::text), 20) FROM generate_series(1, 10000) AS i",
+            "CREATE INDEX one_slow ON one (slow(id))",
+        ):
+            connection.execute(statement)
+    url = keyed.server.url(name)
+    environ = {"PGPROOF_DATABASE_URL": url, "PGPROOF_STORE": str(tmp_path / "slow")}
+    made = run("backup", **environ)
+    assert made.code == 0, made
+    with keyed.server.connect(name) as connection:
+        connection.execute("INSERT INTO one VALUES (2)")
+
+    def stopped(sleeping: str, signum: signal.Signals) -> tuple[Finished, int | None]:
+        with keyed.server.connect() as connection:
+            connection.execute(f"ALTER DATABASE {name} SET our.sleep = '{sleeping}'".encode())
+
+            def is_asleep() -> bool:
+                query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
+                return bool(connection.execute(query, [name]).fetchall())
+
+            place = ("--in-place", "--confirm", name, "--no-safety-backup", "--json")
+            with run.start("restore", "latest", *place, **environ) as running:
+                running.wait_for(is_asleep)
+                running.signal(signum)
+                ended = running.finish()
+        with keyed.server.connect(name) as connection:
+            connection.execute("SET lock_timeout = '5s'")
+            found = connection.execute("SELECT count(*) FROM one").fetchone()
+        assert ended.code == 128 + signum, ended
+        assert ended.left == ()
+        return ended, (found or (None,))[0]
+
+    yield stopped
+    with keyed.server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_place_ends_the_statement_that_is_at_work_on_the_server(
+    stopped_in_place: StopInPlace, signum: signal.Signals
+) -> None:
+    ended, rows = stopped_in_place("CREATE INDEX", signum)
+    assert rows == 2
+    assert ended.error["hint"] is None
+
+
+def test_a_signal_behind_the_commit_in_place_tells_that_the_backup_is_there(stopped_in_place: StopInPlace) -> None:
+    ended, rows = stopped_in_place("ANALYZE", signal.SIGTERM)
+    assert rows == 1
+    assert "the database holds the backup" in ended.error["hint"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from backup.errors import IntegrityFailed, RestoreFailed
 from backup.ports import RestoreChoice
@@ -15,7 +16,7 @@ from backup.postgres.restore_job import RestoreOptions
 from backup.stores.directory import DirectoryStore
 from backup.stream.readers import ByteReader, Counted
 from backup.workflow.restore import plan_restore, prove, restore
-from tests.fixtures.postgres import NewDatabase, Server
+from tests.fixtures.postgres import NewDatabase, NewRole, Server
 from tests.support.compare import difference, facts
 from tests.support.pgproof import (
     ZSTD,
@@ -114,6 +115,51 @@ def test_everything_comes_back_whatever_is_loaded_and_built_at_the_same_time(
     assert list(report.seconds) == ["checks", "schema", "load", "indexes", "finish"]
     invalid = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
     assert rows(any_server, f"{shop}_again", invalid) == []
+
+
+@pytest.fixture
+def lent(any_server: Server, new_database: NewDatabase, new_role: NewRole) -> str:
+    """A table with an index that calls what its owner may not call, nor anybody but the superuser; and who may read."""
+    owner, reader = new_role(any_server), new_role(any_server)
+    name = new_database(any_server)
+    with any_server.connect(name) as connection:
+        for statement in (
+            "CREATE FUNCTION low(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN lower($1); END'",
+            "REVOKE EXECUTE ON FUNCTION low(text) FROM PUBLIC",
+            "CREATE TABLE one AS SELECT 'A' AS t",
+            "CREATE INDEX ON one (low(t))",
+            "ALTER TABLE one OWNER TO {owner}",
+            "CREATE TABLE two AS SELECT 1 AS id",
+            "GRANT SELECT ON two TO {reader}",
+            "CREATE MATERIALIZED VIEW three AS SELECT * FROM two",
+            "ALTER MATERIALIZED VIEW three OWNER TO {reader}",
+        ):
+            names = {"owner": sql.Identifier(owner.name), "reader": sql.Identifier(reader.name)}
+            connection.execute(sql.SQL(statement).format(**names))
+    return name
+
+
+@pytest.mark.parametrize(("jobs", "head_limit"), [(1, 64 << 20), (1, 100), (2, 64 << 20)])
+def test_grants_come_after_the_indexes_that_they_would_refuse_and_before_the_views_that_need_them(
+    any_server: Server, lent: str, store: DirectoryStore, jobs: int, head_limit: int
+) -> None:
+    backup = backed_up(any_server, lent, store, dump=lanes(2))
+    restorer = make_restorer(any_server, options=RestoreOptions(large=-1, head_limit=head_limit, analyze=False))
+    restored(backup, store, restorer, f"{lent}_again", jobs=jobs)
+    assert compared(any_server, lent, f"{lent}_again") == []
+
+
+@pytest.mark.parametrize("in_lanes", [1, 2])
+def test_grants_come_after_the_indexes_that_they_would_refuse_in_place(
+    any_server: Server, lent: str, store: DirectoryStore, in_lanes: int
+) -> None:
+    with any_server.connect(lent) as connection:
+        before = facts(connection)
+    backup = backed_up(any_server, lent, store, dump=lanes(in_lanes))
+    run(any_server, lent, "DROP INDEX one_low_idx; REVOKE ALL ON two FROM PUBLIC; DELETE FROM two")
+    restored_in_place(backup, store, make_restorer(any_server, lent, options=RestoreOptions(analyze=False)))
+    with any_server.connect(lent) as connection:
+        assert difference(before, facts(connection)) == []
 
 
 def test_lanes_replace_what_is_there_in_one_transaction(any_server: Server, shop: str, store: DirectoryStore) -> None:
@@ -229,6 +275,32 @@ def test_a_table_is_fetched_with_the_lane_that_has_it_and_of_others_their_first_
     assert any("dump.1.pgc.000" in lanes_read for lanes_read in read.values())
     assert "dump.1.pgc.000" not in read["small"]
     assert "dump.2.pgc.000" not in read["small"]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_lane_that_cannot_be_read_keeps_no_table_of_another_one_from_coming_back(
+    pg18: Server, new_database: NewDatabase, store: DirectoryStore, *, is_cut: bool
+) -> None:
+    name = new_database(pg18)
+    fill(pg18, name, *(f"CREATE TABLE t{number} AS SELECT {number} AS id" for number in range(3)))
+    fill(
+        pg18,
+        name,
+        "CREATE TABLE split (id int) PARTITION BY LIST (id)",
+        "ALTER TABLE split ATTACH PARTITION t1 DEFAULT",
+    )
+    backup = backed_up(pg18, name, store, dump=lanes(3))
+    volume = Path(store.url) / backup.target / backup.id / "dump.2.pgc.000"
+    volume.write_bytes(volume.read_bytes()[:100]) if is_cut else volume.unlink()
+    restorer = make_restorer(pg18)
+    for table, number in (("t0", 0), ("split", 1)):
+        again = f"{name}_{table}"
+        report = restored(backup, store, restorer, again, tables=(table,), jobs=2)
+        assert rows(pg18, again, f"SELECT id FROM {table}") == [(number,)]
+        assert [note for note in report.notes if "lane 2 of the dump cannot be read" in note and volume.name in note]
+    for tables in (("t2",), ("t0", "t2"), ()):
+        with pytest.raises(IntegrityFailed, match=volume.name):
+            restored(backup, store, restorer, f"{name}_not", tables=tables, jobs=2)
 
 
 def test_a_plan_says_the_lanes(pg18: Server, new_database: NewDatabase, store: DirectoryStore) -> None:

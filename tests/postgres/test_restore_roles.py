@@ -9,12 +9,13 @@ from psycopg import sql
 
 from backup.errors import AccessDenied, RestoreFailed
 from backup.ports import RestoreChoice
+from backup.postgres.restore_job import RestoreOptions
 from backup.postgres.scratch import packaged_bin_dir
 from backup.stores.directory import DirectoryStore
-from backup.workflow.restore import restore
+from backup.workflow.restore import plan_restore, restore
 from tests.fixtures.postgres import NewDatabase, NewRole, Role, Server, running
 from tests.support.compare import difference, facts
-from tests.support.pgproof import backed_up, make_restorer, restored, rows, run
+from tests.support.pgproof import backed_up, lanes, make_restorer, restored, rows, run
 
 _APP = """
 CREATE TABLE customers (id serial PRIMARY KEY, name text);
@@ -131,6 +132,20 @@ def test_without_createdb_it_is_refused_with_what_to_grant(
     with pytest.raises(AccessDenied, match="may not create a database") as caught:
         restored(backup, store, make_restorer(pg18, role=role), f"{shop}_again")
     assert f'ALTER ROLE "{role.name}" CREATEDB' in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("limit", "jobs"), [(2, 1), (3, 1), (4, 2), (10, 3)])
+def test_a_restore_takes_no_more_sessions_than_its_role_may_have(
+    pg18: Server, shop: str, stranger: Role, store: DirectoryStore, *, limit: int, jobs: int
+) -> None:
+    backup = backed_up(pg18, shop, store, dump=lanes(3))
+    with pg18.connect() as connection:
+        connection.execute(f'ALTER ROLE "{stranger.name}" CONNECTION LIMIT {limit}'.encode())
+    choice = RestoreChoice(into=f"{shop}_again", owner=False, privileges=False, jobs=3, look="full")
+    restorer = make_restorer(pg18, role=stranger, options=RestoreOptions(large=-1))
+    assert f"{jobs} connections" in plan_restore(backup, store, restorer, choice).steps[2]
+    restore(backup, store, restorer, choice)
+    assert rows(pg18, f"{shop}_again", "SELECT name FROM customers") == [("a",)]
 
 
 @pytest.fixture(scope="module")
