@@ -59,9 +59,10 @@ def test_a_store_that_is_down_is_told_and_what_it_said_last_stays(shelf: Shelf, 
         shelf.disk.rename(shelf.disk.with_name("away"))
         ended = shelf.pgproof("prune", "-vv", **address)
         assert ended.code == 6
+        text = get(f"http://{gateway}/metrics")
         found = at(gateway)
     assert ended.stderr.count("not told") == 0, ended.stderr
-    assert found["pgproof_store_up"] == 0, ended.stderr
+    assert found["pgproof_store_up"] == 0, f"{ended.stderr}\n{text}"
     kept = 'pgproof_backup_last_success_timestamp_seconds{target="shop"}'
     assert found[kept] == before[kept]
 
