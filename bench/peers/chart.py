@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH = 760
-_LEFT = 230
+_LEFT = 260
 """Where bars begin; the names stand left of it."""
 
 _RIGHT = 60
