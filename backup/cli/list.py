@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import click
+
 from backup.bootstrap import now
 from backup.cli.drills import figures, told_drill
 from backup.cli.options import Invocation, command, option
@@ -17,14 +19,24 @@ from backup.failures import describe
 from backup.logs import log
 from backup.ports import Store
 from backup.workflow.back_up import summary
-from backup.workflow.catalog import Catalog, Listing
+from backup.workflow.catalog import Catalog
+from backup.workflow.listing import Listing
 
 _COLUMNS = ("id", "target", "status", "proven", "snapshot", "server", "dumped", "stored", "took")
 
 
 @command("list")
 @option("--all", "every_target", is_flag=True, envvar="PGPROOF_LIST_ALL", help="Of every target in the store.")
-def list_backups(invocation: Invocation, *, every_target: bool) -> None:
+@option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="NUMBER",
+    envvar="PGPROOF_LIST_LIMIT",
+    help="So many of the newest of each target; 0 for all.",
+)
+def list_backups(invocation: Invocation, *, every_target: bool, limit: int) -> None:
     """Show the backups of a target, the newest first; without a target, of all that the stores hold."""
     found: list[tuple[Store, list[Listing]]] = []
     views: list[str | Table] = []
@@ -33,7 +45,7 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
     for place in places(invocation):
         store = place.store
         try:
-            listings = _listings(invocation, store, every_target=every_target)
+            listings = _listings(invocation, store, every_target=every_target, limit=limit)
         except Interrupted:
             raise
         except PgproofError as error:
@@ -45,11 +57,14 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
             continue
         found.append((store, listings))
         views += [f"{store.url}:"] * several + [backups_table(listings, now())]
+        if older := sum(listing.older for listing in listings):
+            views.append(f"{older:,} older ones are not shown: --limit 0 shows all")
     real = [error for error in failures if not isinstance(error, NotFound)] or failures[:1] * (not found)
     result: dict[str, object] = {
         "store": ", ".join(store.url for store, _ in found),
         "backups": [each for store, listings in found for each in _backups(store, listings)],
         "unreadable": [each for store, listings in found for each in _unreadable(store, listings)],
+        "older": sum(listing.older for _, listings in found for listing in listings),
         "failures": [describe(error) for error in real],
     }
     if not (real and invocation.json):
@@ -59,11 +74,11 @@ def list_backups(invocation: Invocation, *, every_target: bool) -> None:
         raise real[0]
 
 
-def _listings(invocation: Invocation, store: Store, *, every_target: bool) -> list[Listing]:
+def _listings(invocation: Invocation, store: Store, *, every_target: bool, limit: int) -> list[Listing]:
     """What a store has of the targets that are meant. Raises NotFound where that is nothing."""
     catalog = Catalog(store)
     target = None if every_target else named_target(invocation)
-    listings = [catalog.listing(name) for name in ([target] if target else catalog.targets())]
+    listings = [catalog.listing(target, limit=limit)] if target else catalog.listings(limit=limit)
     for listing in listings:
         for backup_id, error in listing.unreadable:
             log.warning("this backup cannot be used", id=backup_id, reason=error.message, detail=error.detail)

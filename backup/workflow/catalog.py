@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -20,45 +20,10 @@ from backup.ports import Store
 from backup.stream.age import NO_KEYS, Keyring
 from backup.stream.readers import ByteReader, drain, read_exactly
 from backup.stream.volumes import StoredStream, WrittenVolume, decoded
+from backup.workflow.listing import Listing, read_all
 from backup.workflow.runs import read_mark, read_runs
 
 _DEPTH = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The backups of a target, oldest first.
-
-    Attributes:
-        unreadable: ids of those whose manifest cannot be read, with the reason.
-        drills: of each backup by its id, oldest first.
-        accepted, held: ids of those.
-        failed: a run that failed after the newest backup, and what it said.
-    """
-
-    backups: tuple[Manifest, ...]
-    unreadable: tuple[tuple[str, IntegrityFailed], ...]
-    drills: Mapping[str, tuple[Drill, ...]] = field(default_factory=dict)
-    accepted: frozenset[str] = frozenset()
-    held: frozenset[str] = frozenset()
-    failed: tuple[BackupId, Mark] | None = None
-
-    def last_drill(self, backup: Manifest) -> Drill | None:
-        """The newest drill of a backup, if there was any."""
-        return next(reversed(self.drills.get(backup.id, ())), None)
-
-    def is_complete(self, backup: Manifest) -> bool:
-        """Whether it is complete, or was suspect and then accepted; what a restore saved is not."""
-        return standing_of(backup, accepted=backup.id in self.accepted) is Standing.COMPLETE
-
-    def standing(self, backup: Manifest) -> str:
-        """Its status in words for people, with what else sets it apart."""
-        marks = [word for word, ids in (("accepted", self.accepted), ("held", self.held)) if backup.id in ids]
-        return ", ".join([backup.standing, *marks])
-
-    def is_proven(self, backup: Manifest) -> bool:
-        """Whether a drill of all of it found it to be what its snapshot held, and none since then disproved it."""
-        return prove(self.drills.get(backup.id, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,35 +62,48 @@ class Catalog:
             )
         return targets[0]
 
-    def listing(self, target: str) -> Listing:
-        """All backups of a target, oldest first, and what is said of them."""
+    def listing(self, target: str, *, limit: int = 0) -> Listing:
+        """Backups of a target, oldest first, and what is said of them: all, or only the `limit` newest."""
+        return self._listing(target, list(self._keys(f"{target}/")), limit)
+
+    def listings(self, *, limit: int = 0) -> list[Listing]:
+        """The same of every target that has a backup, by their names; the store is listed once."""
+        keys: dict[str, list[str]] = {}
+        for key in self._keys(""):
+            keys.setdefault(key.split("/")[0], []).append(key)
+        return [self._listing(name, keys[name], limit) for name in sorted(keys) if any(map(_is_manifest, keys[name]))]
+
+    def _listing(self, target: str, keys: Sequence[str], limit: int) -> Listing:
+        manifests = sorted(filter(_is_manifest, keys), key=_moment)
+        older = max(len(manifests) - limit, 0) if limit else 0
+        wanted = manifests[older:]
+        ids = {_id_in(key) for key in wanted}
         backups = []
         unreadable = []
+        for key, manifest in read_all(wanted, self._read_manifest):
+            if isinstance(manifest, IntegrityFailed):
+                unreadable.append((_id_in(key), manifest))
+            else:
+                backups.append(manifest)
         drills: dict[str, list[Drill]] = {}
-        marked: dict[str, set[str]] = {ACCEPTED: set(), HOLD: set(), FAILED: set()}
-        for key in self._keys(f"{target}/"):
-            backup_id, _, name = key.removeprefix(f"{target}/").partition("/")
-            try:
-                if _is_manifest(key):
-                    backups.append(self._read_manifest(key))
-                elif _is_drill(key):
-                    drills.setdefault(backup_id, []).append(self._read_drill(key))
-                elif name in marked:
-                    marked[name].add(backup_id)
-            except ObjectMissing:
-                continue  # deleted by somebody since it was listed
-            except IntegrityFailed as error:
-                if _is_manifest(key):
-                    unreadable.append((backup_id, error))
-                else:
-                    log.warning("passed over", object=key, reason=error.message)
+        tried = [key for key in keys if _is_drill(key) and _id_in(key) in ids]
+        for key, drill in read_all(tried, self._read_drill):
+            if isinstance(drill, IntegrityFailed):
+                log.warning("passed over", object=key, reason=drill.message)
+            else:
+                drills.setdefault(_id_in(key), []).append(drill)
+        marked = {
+            name: {_id_in(key) for key in keys if key.count("/") == _DEPTH - 1 and key.endswith(f"/{name}")}
+            for name in (ACCEPTED, HOLD, FAILED)
+        }
         return Listing(
-            backups=tuple(sorted(backups, key=_age)),
+            backups=tuple(backups),
             unreadable=tuple(unreadable),
             drills={each: tuple(sorted(found, key=lambda drill: drill.time)) for each, found in drills.items()},
             accepted=frozenset(marked[ACCEPTED]),
             held=frozenset(marked[HOLD]),
             failed=self._last_failure(target, marked[FAILED], {backup.id for backup in backups}),
+            older=older,
         )
 
     def _last_failure(self, target: str, failed: set[str], backups: set[str]) -> tuple[BackupId, Mark] | None:
@@ -279,6 +257,16 @@ def _is_manifest(key: str) -> bool:
 def _is_drill(key: str) -> bool:
     steps = key.split("/")
     return len(steps) == _DEPTH + 1 and steps[2] == FOLDER and key.endswith(".json")
+
+
+def _id_in(key: str) -> str:
+    return key.split("/")[1]
+
+
+def _moment(key: str) -> tuple[object, ...]:
+    """Of a manifest's key, as old as its backup."""
+    parsed = BackupId.parse(_id_in(key))
+    return (parsed.started, parsed.number) if parsed else ()
 
 
 def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, listing: Listing) -> bool:

@@ -62,7 +62,7 @@ def pushgateway(folder: Path, *, web_config: str = "") -> Iterator[str]:
     """A Pushgateway; its address without a scheme."""
     folder.mkdir()
     address = f"127.0.0.1:{free_port()}"
-    argv = [program("prometheus-pushgateway"), f"--web.listen-address={address}"]
+    argv = [program("prometheus-pushgateway"), f"--web.listen-address={address}", "--persistence.file="]
     if web_config:
         (folder / "web.yml").write_text(web_config)
         argv.append("--web.config.file=web.yml")

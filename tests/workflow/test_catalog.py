@@ -53,6 +53,14 @@ def test_numbers_are_ordered_as_numbers(store: MemoryStore) -> None:
     assert Catalog(store).find("shop", Latest()).id.endswith("-10")
 
 
+def test_of_the_newest_alone_something_is_read(store: MemoryStore, catalog: Catalog) -> None:
+    store.put("shop/20260101T000000Z/manifest.json", BytesReader(b"damaged"))
+    listing = catalog.listing("shop", limit=2)
+    assert [backup.id for backup in listing.backups] == ["20260101T030000Z", "20260101T030000Z-2"]
+    assert (listing.older, listing.unreadable) == (3, ())
+    assert [len(each.backups) for each in catalog.listings(limit=3)] == [1, 3]
+
+
 def test_one_is_found_by_its_id(catalog: Catalog) -> None:
     for backup in catalog.listing("shop").backups:
         assert catalog.find("shop", parse_reference(backup.id)) == backup
