@@ -5,6 +5,7 @@ Owns the handlers of the process. Whoever cleans up says so with `undisturbed`; 
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ whose Ctrl-C seems to do nothing. As long as Kubernetes waits before it kills.""
 
 _LATER = 0.02
 _IMPORT = "<frozen importlib._bootstrap>"
+_START = threading.Thread.start.__code__
 
 
 @dataclass(slots=True)
@@ -59,35 +61,41 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 def _raise_pending(frame: FrameType | None = None) -> None:
     if _state.first is None or _state.raised or _state.shields:
         return
-    if _imports(frame):
+    if _in_between(frame):
         _again()
     else:
         _state.raised = True
         raise Interrupted(_state.first)
 
 
-def _imports(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: an exception there may be swallowed, and leave Python's import lock held."""
+def _in_between(frame: FrameType | None) -> bool:
+    """Whether Python is at something that it does not end cleanly when an exception comes.
+
+    A module that is being imported: it may be swallowed, and leave the import lock held. A thread that is being
+    started: Python takes it for one that could not be started, and raises a KeyError of its own if it was.
+    """
     while frame is not None:
-        if frame.f_code.co_filename == _IMPORT:
+        if frame.f_code.co_filename == _IMPORT or frame.f_code is _START:
             return True
         frame = frame.f_back
     return False
 
 
 def _again() -> None:
-    """Send the first signal to ourselves once more, a little later."""
+    """Send the first signal to ourselves once more, a little later.
+
+    From a bare thread: whoever is interrupted while it starts one may hold the lock that `threading` needs for another.
+    """
     if _state.waiting:  # another signal meets us here, perhaps in the middle of this
         return
     _state.waiting = True
 
     def send() -> None:
+        time.sleep(_LATER)
         _state.waiting, _state.ours = False, True
         signal.pthread_kill(threading.main_thread().ident or 0, _state.first or signal.SIGTERM)
 
-    timer = threading.Timer(_LATER, send)
-    timer.daemon = True
-    timer.start()
+    _thread.start_new_thread(send, ())
 
 
 def _swallowed(unraisable: sys.UnraisableHookArgs) -> None:

@@ -6,6 +6,7 @@ import importlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def test_a_module_is_imported_to_its_end_before_a_signal_is_raised(
     with interruptible():
         module = importlib.import_module("half_imported")
         assert module.whole
+        with pytest.raises(Interrupted):
+            wait_for_it()
+
+
+def test_a_thread_has_started_before_a_signal_is_raised() -> None:
+    class Signalled(threading.Thread):
+        def _bootstrap(self) -> None:  # as Python's own, but its starter hears a signal before it knows of the start
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            time.sleep(0.01)
+            super()._bootstrap()  # type: ignore[misc]
+
+    done = threading.Event()
+    with interruptible():
+        thread = Signalled(target=done.set)
+        thread.start()
+        thread.join()
+        assert done.is_set()
         with pytest.raises(Interrupted):
             wait_for_it()
 

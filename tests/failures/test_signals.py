@@ -129,10 +129,7 @@ def test_more_signals_do_not_disturb_the_taking_back_of_a_backup(pgproof: Comman
 
 
 def _check_one_of_many(ended: Finished) -> None:
-    """Of signals that come together Python handles the lowest number first.
-
-    A thread that is just being started when it does so may die of it with a word of Python's own.
-    """
+    """Of signals that come together Python handles the lowest number first."""
     (signum,) = (each for each in _ALL if ended.code == 128 + each)
     _check_status(ended, signum)
 
