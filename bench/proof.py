@@ -68,7 +68,7 @@ def main() -> None:
         with_restores = not chosen.line
         rounds = [measured(server, env, with_restores=with_restores) for _ in range(chosen.rounds + 1)][1:]
     figures = f"{'median':>7} {'min':>5} {'max':>5} {'cpu s':>6} {'server cpu':>11}"
-    print(f"{'variant':<20} {'wall s':>6} {'against':<9} {figures}")
+    print(f"{'variant':<20} {'wall s':>6} {'against':<18} {figures}")
     for name, floor in (
         ("backup, proof off", "backup, proof off"),
         ("backup, proof rows", "backup, proof off"),
@@ -76,12 +76,13 @@ def main() -> None:
         ("restore, no proof", "restore, no proof"),
         ("restore, compared", "restore, no proof"),
         ("drill", "restore, no proof"),
+        ("drill", "restore, compared"),
     ):
         if name not in rounds[0].runs:
             continue
         ratios = [each.runs[name].wall / each.runs[floor].wall for each in rounds]
         print(
-            f"{name:<20} {statistics.median(each.runs[name].wall for each in rounds):>6.2f} {floor.split(',')[0]:<9}"
+            f"{name:<20} {statistics.median(each.runs[name].wall for each in rounds):>6.2f} {floor:<18}"
             f" {statistics.median(ratios):>7.2f} {min(ratios):>5.2f} {max(ratios):>5.2f}"
             f" {statistics.median(each.runs[name].cpu for each in rounds):>6.1f}"
             f" {statistics.median(each.server[name] for each in rounds):>11.1f}"

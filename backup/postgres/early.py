@@ -1,13 +1,15 @@
 """Looks at the large tables of a restore as soon as they are loaded, beside what is still to be loaded and built.
 
 Each is read in a transaction of its own. One of which a key is being made is left for later, and no key is begun of one
-that is being read: nobody waits for anybody. Nothing of it is needed: what is not found out by the end of the restore,
-for which nobody has to wait, is found out then.
+that is being read: nobody waits for anybody. Nothing of it is needed: what is not found out by the end of the restore
+is found out then. Only the table that is being read at that moment may take as long again: mostly that is its end, and
+sooner than to begin anew.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -38,6 +40,7 @@ class EarlyLook:
         self._arrivals = arrivals
         self._mode = mode
         self._ended = threading.Event()
+        self._since = time.monotonic()
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
         self._quoted: dict[str, Table] = {}
@@ -46,11 +49,13 @@ class EarlyLook:
 
     @contextmanager
     def at_work(self, reach: Reach) -> Iterator[None]:
-        """Look as long as the context lasts: then somebody waits for the database."""
+        """Look as long as the context lasts; where it ends well, the table that is being read gets a little longer."""
         thread = threading.Thread(target=self._run, args=(reach,), name="early look", daemon=True)
         thread.start()
         try:
             yield
+            self._ended.set()
+            thread.join(time.monotonic() - self._since)
         finally:
             self._ended.set()
             with undisturbed():
@@ -102,6 +107,7 @@ class EarlyLook:
     def _read(self, connection: Connection, table: Table | None) -> None:
         if table is None or table.excuse:
             return
+        self._since = time.monotonic()
         with connection.transaction():
             connection.execute(_LOCK)
             self._reader = reader = FactReader(connection, self._mode, seconds=_LONG)

@@ -58,6 +58,10 @@ _SETTINGS = {
     "dynamic_shared_memory_type": "mmap",  # /dev/shm of a container has 64 MiB
     "jit": "off",
 }
+_CHECKSUMS_SINCE = 18
+"""From this major version on initdb turns data checksums on. With them whoever first reads what was loaded writes each
+page to the log."""
+_WITHOUT_CHECKSUMS = ("--no-data-checksums",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,13 @@ def throwaway_server(
     """
     program = _fitting_server(clients, backup)
     _refuse_lack_of_room(backup, share, folder or Path(tempfile.gettempdir()))
-    with ScratchServer(program.folder, settings=_SETTINGS, base=folder, hasty=True) as server:
+    with ScratchServer(
+        program.folder,
+        settings=_SETTINGS,
+        initdb_options=_WITHOUT_CHECKSUMS if program.major >= _CHECKSUMS_SINCE else (),
+        base=folder,
+        hasty=True,
+    ) as server:
         restorer = PostgresRestorer(
             address=Address.parse(server.socket_address()),
             clients=clients,

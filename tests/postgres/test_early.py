@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
+import psycopg
 import pytest
 
 from backup.domain.comparison import compare
 from backup.domain.proof import CONTENT, ROWS, Fact, Mode
+from backup.domain.toc import Entry
 from backup.ports import RestoreChoice
+from backup.postgres.address import Address
+from backup.postgres.arrivals import Arrivals
+from backup.postgres.connection import Connection, connect
+from backup.postgres.early import EarlyLook
+from backup.postgres.facts import SMALL
+from backup.postgres.session import settle
 from backup.stores.directory import DirectoryStore
 from backup.workflow.restore import look, restore
 from tests.fixtures.postgres import NewDatabase, Server
@@ -75,3 +88,42 @@ def test_what_is_not_as_expected_is_asked_again_and_what_is_is_not(
     told = {f"{each.kind} {each.name}" for each in compare(expected, found).differences}
     assert told == {"rows public.last", "content public.last", "rows public.little", "content public.little"}
     assert contents(found)['public."A large one"'] == contents(expected)['public."A large one"']
+
+
+@pytest.mark.parametrize("freed", [True, False], ids=["soon", "never"])
+def test_at_the_end_the_table_that_is_being_read_may_take_as_long_again(
+    pg18: Server, new_database: NewDatabase, *, freed: bool
+) -> None:
+    name = filled(pg18, new_database)
+    entries = [Entry(number=1, kind="TABLE", schema="public", name="last")]
+    arrivals = Arrivals([*entries, Entry(number=2, kind="TABLE DATA", depends=(1,))], notable=1)
+    arrivals.add(1, SMALL + 1)
+    early = EarlyLook(arrivals, "rows")
+    with psycopg.connect(pg18.url(name)) as other:
+        other.execute("LOCK TABLE last")
+        with early.at_work(partial(_reach, pg18, name)):
+            _wait_for_the_lock(pg18, name)
+            if freed:
+                threading.Timer(0.05, other.rollback).start()
+        assert _sessions(pg18, name) == 1  # `other`
+    assert early.facts == ({Fact(ROWS, "public.last"): 60000} if freed else {})
+
+
+@contextmanager
+def _reach(server: Server, name: str) -> Iterator[Connection]:
+    with connect(Address.parse(server.url(name))) as connection:
+        settle(connection)
+        yield connection
+
+
+def _wait_for_the_lock(server: Server, name: str) -> None:
+    while not _sessions(server, name, "wait_event_type = 'Lock'"):
+        time.sleep(0.01)
+    time.sleep(0.2)  # of the half second that a lock is waited for
+
+
+def _sessions(server: Server, name: str, which: str = "true") -> int:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND {which}"
+        (count,) = connection.execute(query.encode(), (name,)).fetchone() or (0,)
+    return int(count)
