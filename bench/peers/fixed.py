@@ -28,12 +28,13 @@ class Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
-    """Seconds of each try, and how many backups were listed."""
+    """Seconds of each try, and how many backups there were to list."""
 
     help: Sequence[float]
     runs: Sequence[Moments]
     bare: Sequence[Moments]
     listing: Sequence[float]
+    listing_all: Sequence[float]
     listed: int
 
 
@@ -44,8 +45,18 @@ def measure_fixed(ground_for: GroundFor, bare: Peer, ours: Peer, *, tries: int, 
     bares = [_moments(ground, bare.backup(ground)) for _ in range(tries)]
     runs = [_moments(ground, ours.backup(ground)) for _ in range(tries)]
     store_many(many.store, backups)
-    listing = [_required(many, (command(many, "list", "--all"),)).wall for _ in range(tries if backups else 0)]
-    return Fixed(help=helped, runs=runs, bare=bares, listing=listing, listed=backups)
+    return Fixed(
+        help=helped,
+        runs=runs,
+        bare=bares,
+        listing=_listings(many, tries if backups else 0),
+        listing_all=_listings(many, min(tries, 1) if backups else 0, "--limit", "0"),
+        listed=backups,
+    )
+
+
+def _listings(ground: Ground, tries: int, *options: str) -> list[float]:
+    return [_required(ground, (command(ground, "list", "--all", *options),)).wall for _ in range(tries)]
 
 
 def memory(arena: Arena, ours: Sequence[Peer]) -> dict[str, Measured]:

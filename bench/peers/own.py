@@ -81,6 +81,7 @@ def command(ground: Ground, *argv: str) -> Command:
         "PGPROOF_S3_SECRET_KEY": ground.s3.secret_key.get_secret_value(),
         "PGPROOF_PG_BIN": str(ground.database.bin_dir),
         "PGPROOF_LOG_FORMAT": "json",
+        "PGPROOF_RESTORE_ANALYZE": "off",  # the others gather no statistics either
     }
     return ground.command(program(), *argv, env=env)
 

@@ -209,7 +209,9 @@ def _own(outcome: Outcome) -> str:
         ["end of the dump to exit", f"{ours.after:.2f} s; of a bare pg_dump {bare.after:.2f} s"],
     ]
     if fixed.listing:
-        times.append([f"`pgproof list` of {fixed.listed:,} backups", f"{median(fixed.listing):.2f} s"])
+        of = f"of {fixed.listed:,} backups"
+        times.append([f"`pgproof list` {of}: the newest 1,000", f"{median(fixed.listing):.2f} s"])
+        times.append([f"`pgproof list --limit 0` {of}: all", f"{median(fixed.listing_all):.2f} s"])
     return f"{memory}\n\n{_table(['', 'median'], times)}"
 
 
