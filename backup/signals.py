@@ -84,7 +84,7 @@ def _in_between(frame: FrameType | None) -> bool:
 def _again() -> None:
     """Send the first signal to ourselves once more, a little later.
 
-    From a bare thread: whoever is interrupted while it starts one may hold the lock that `threading` needs for another.
+    From a bare thread, so that `threading` is not entered again in the middle of a start.
     """
     if _state.waiting:  # another signal meets us here, perhaps in the middle of this
         return

@@ -1,4 +1,4 @@
-"""What a proof costs beside a dump, and what a drill takes against a plain restore of the same backup.
+"""What a proof costs beside a dump, and what a drill takes against a restore of the same backup, compared or not.
 
     python -m bench.proof [--gib 2] [--rounds 4] [--line 30]
 

@@ -59,21 +59,28 @@ def test_a_module_is_imported_to_its_end_before_a_signal_is_raised(
             wait_for_it()
 
 
-def test_a_thread_has_started_before_a_signal_is_raised() -> None:
-    class Signalled(threading.Thread):
-        def _bootstrap(self) -> None:  # as Python's own, but its starter hears a signal before it knows of the start
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-            time.sleep(0.01)
-            super()._bootstrap()  # type: ignore[misc]
+class Signalled(threading.Thread):
+    """As Python's own, but whoever starts it hears a signal before he knows of the start."""
 
+    def _bootstrap(self) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        time.sleep(0.01)
+        super()._bootstrap()  # type: ignore[misc]
+
+
+def start(thread: threading.Thread, started: list[threading.Thread]) -> None:
+    thread.start()
+    started.append(thread)
+    wait_for_it()
+
+
+def test_a_thread_has_started_before_a_signal_is_raised() -> None:
     done = threading.Event()
-    with interruptible():
-        thread = Signalled(target=done.set)
-        thread.start()
-        thread.join()
-        assert done.is_set()
-        with pytest.raises(Interrupted):
-            wait_for_it()
+    started: list[threading.Thread] = []
+    with interruptible(), pytest.raises(Interrupted):
+        start(Signalled(target=done.set), started)
+    assert started
+    assert done.wait(10)
 
 
 def test_a_signal_that_python_drops_in_a_destructor_is_raised_again() -> None:

@@ -32,12 +32,6 @@ class Entry:
     holding: Holding
     store: str
 
-    @property
-    def age(self) -> tuple[datetime, int]:
-        """By what backups are ordered."""
-        parsed = BackupId.parse(self.backup.id) or BackupId.at(self.backup.started)
-        return (parsed.started, parsed.number)
-
 
 Look = tuple[tuple[str, bool, datetime | None], ...]
 """By what one look at all stores is told from another."""
@@ -114,7 +108,7 @@ def entries(sightings: tuple[Sighting, ...], target: str | None = None) -> list[
         if target is None or holding.target == target
         for backup in holding.backups
     ]
-    return sorted(found, key=lambda each: (each.age, each.backup.target), reverse=True)
+    return sorted(found, key=lambda each: (each.backup.age, each.backup.target), reverse=True)
 
 
 def restore_command(backup: Manifest) -> str:
@@ -124,7 +118,7 @@ def restore_command(backup: Manifest) -> str:
 
 def _page(sightings: tuple[Sighting, ...], target: str | None, limit: int, before: str | None) -> BackupPage:
     mark = BackupId.parse(before) if before else None
-    rest = [each for each in entries(sightings, target) if mark is None or each.age < (mark.started, mark.number)]
+    rest = [each for each in entries(sightings, target) if mark is None or each.backup.age < mark]
     shown = list(_whole_ids(rest, limit))
     return BackupPage(
         backups=[BackupSummary.of(each.backup, each.holding, each.store) for each in shown],
@@ -136,14 +130,14 @@ def _page(sightings: tuple[Sighting, ...], target: str | None, limit: int, befor
 def _whole_ids(rest: list[Entry], limit: int) -> Iterator[Entry]:
     """At least `limit` of them: all that have the id of the last one, since the next page begins behind it."""
     for number, each in enumerate(rest):
-        if number >= limit and each.age != rest[limit - 1].age:
+        if number >= limit and each.backup.age != rest[limit - 1].backup.age:
             return
         yield each
 
 
 def _means(reference: Reference, entry: Entry) -> bool:
     if isinstance(reference, BackupId):
-        return entry.age == (reference.started, reference.number)
+        return entry.backup.age == reference
     if entry.backup not in entry.holding.complete:
         return False
     if isinstance(reference, LatestProven):

@@ -20,8 +20,9 @@ from backup.domain.manifest import Manifest, Purpose, Status
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import AfterwardsFailed, BackupDegraded, BackupSuspect, PgproofError
 from backup.logs import redact
-from backup.workflow.back_up import BackUpChoice, Fallback, back_up, summary
+from backup.workflow.back_up import BackUpChoice, Fallback, back_up
 from backup.workflow.copies import Copies
+from backup.workflow.listing import summary
 
 _UNTIL_THEN = (
     "functions, views, triggers, policies and grants are not in it; until there is a dump again nothing is pruned"

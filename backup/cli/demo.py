@@ -45,8 +45,7 @@ from backup.domain.drill import Drill
 from backup.domain.manifest import Manifest
 from backup.domain.sizes import show_seconds, show_size
 from backup.errors import Interrupted, UsageError
-from backup.workflow.back_up import summary
-from backup.workflow.listing import Listing
+from backup.workflow.listing import Listing, summary
 
 
 @click.command("demo", short_help=short_help("demo"))

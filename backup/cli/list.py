@@ -18,9 +18,8 @@ from backup.errors import Interrupted, NotFound, PgproofError
 from backup.failures import describe
 from backup.logs import log
 from backup.ports import Store
-from backup.workflow.back_up import summary
 from backup.workflow.catalog import Catalog
-from backup.workflow.listing import Listing
+from backup.workflow.listing import Listing, summary
 
 _COLUMNS = ("id", "target", "status", "proven", "snapshot", "server", "dumped", "stored", "took")
 
@@ -58,7 +57,7 @@ def list_backups(invocation: Invocation, *, every_target: bool, limit: int) -> N
         found.append((store, listings))
         views += [f"{store.url}:"] * several + [backups_table(listings, now())]
         if older := sum(listing.older for listing in listings):
-            views.append(f"{older:,} older ones are not shown: --limit 0 shows all")
+            views.append(f"{older:,} older not shown: --limit 0 shows all")
     real = [error for error in failures if not isinstance(error, NotFound)] or failures[:1] * (not found)
     result: dict[str, object] = {
         "store": ", ".join(store.url for store, _ in found),
@@ -81,9 +80,20 @@ def _listings(invocation: Invocation, store: Store, *, every_target: bool, limit
     listings = [catalog.listing(target, limit=limit)] if target else catalog.listings(limit=limit)
     for listing in listings:
         for backup_id, error in listing.unreadable:
-            log.warning("this backup cannot be used", id=backup_id, reason=error.message, detail=error.detail)
+            log.warning(
+                "this backup cannot be used",
+                id=backup_id,
+                target=listing.target,
+                reason=error.message,
+                detail=error.detail,
+            )
         if listing.failed:
-            log.warning("the newest run failed", id=str(listing.failed[0]), reason=listing.failed[1].text)
+            log.warning(
+                "the newest run failed",
+                id=str(listing.failed[0]),
+                target=listing.target,
+                reason=listing.failed[1].text,
+            )
     if not any(listing.backups or listing.unreadable for listing in listings):
         of_target = f" of {target}" if target else ""
         raise NotFound(f"no backup{of_target} in {store.url}", hint="pgproof backup makes one")
@@ -108,7 +118,7 @@ def _unreadable(store: Store, listings: Sequence[Listing]) -> Iterator[dict[str,
     """For programs."""
     for listing in listings:
         for backup_id, error in listing.unreadable:
-            yield {"id": backup_id, "store": store.url, "error": error.message}
+            yield {"id": backup_id, "target": listing.target, "store": store.url, "error": error.message}
 
 
 def backups_table(listings: Sequence[Listing], moment: datetime) -> Table:

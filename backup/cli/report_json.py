@@ -8,7 +8,7 @@ from backup.cli.drills import figures
 from backup.domain.drill import Drill
 from backup.domain.manifest import Manifest
 from backup.domain.report import OVERWRITTEN_BY, Entry, Gap, Report
-from backup.workflow.back_up import summary
+from backup.workflow.listing import summary
 
 
 def described(reports: Sequence[Report]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from backup.bootstrap import make_source
 from backup.bootstrap import named_target as target_of_settings
 from backup.cli.options import Invocation
 from backup.cli.places import Place, places
-from backup.domain.ids import BackupId, parse_reference, target_of_database
+from backup.domain.ids import parse_reference, target_of_database
 from backup.domain.manifest import Manifest
 from backup.errors import AccessDenied, IntegrityFailed, NotFound, PgproofError, StoreUnreachable, UsageError
 from backup.logs import log
@@ -89,4 +89,4 @@ def find_backup(invocation: Invocation, reference: str) -> tuple[Manifest, Store
             failures.append(error)
     if not found:
         raise next((error for error in failures if not isinstance(error, NotFound)), failures[0])
-    return max(found, key=lambda each: BackupId.parse(each[0].id) or BackupId.at(each[0].started))
+    return max(found, key=lambda each: each[0].age)

@@ -39,12 +39,12 @@ from backup.stores.credentials import find_keys
 from backup.stores.s3 import S3Store
 from backup.stream.age import Identity
 from backup.workflow.announce import announce
-from backup.workflow.back_up import BackUpChoice, back_up, summary
+from backup.workflow.back_up import BackUpChoice, back_up
 from backup.workflow.catalog import Catalog
 from backup.workflow.copies import Copies
 from backup.workflow.copy import share_drill
 from backup.workflow.drill import DrillChoice, drill, mismatch
-from backup.workflow.listing import Listing
+from backup.workflow.listing import Listing, summary
 from backup.workflow.prune import Pruning, prune
 from backup.workflow.restore import restore
 

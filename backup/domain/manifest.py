@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from backup.domain.counts import RowCounts
 from backup.domain.documents import read_document
+from backup.domain.ids import BackupId
 from backup.domain.proof import Totals
 from backup.errors import IntegrityFailed
 
@@ -156,6 +157,11 @@ class Manifest:
     seconds: dict[str, float] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def age(self) -> BackupId:
+        """By which backups are older and newer; of one whose id is none, by when it started."""
+        return BackupId.parse(self.id) or BackupId.at(self.started)
 
     @property
     def standing(self) -> str:

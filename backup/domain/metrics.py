@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from backup.domain.drill import Drill, Verdict, prove
-from backup.domain.ids import BackupId
 from backup.domain.manifest import Manifest
 from backup.domain.retention import Standing, standing_of
 
@@ -184,7 +183,7 @@ class Holding:
         runs = [each for each in self.backups if each.purpose == "backup"]
         if not runs:
             return None
-        newest = max(runs, key=lambda each: BackupId.parse(each.id) or BackupId.at(each.started))
+        newest = max(runs, key=lambda each: each.age)
         status: dict[Standing, LastStatus] = {Standing.SUSPECT: "suspect", Standing.DEGRADED: "degraded"}
         return status.get(self._standing(newest), "complete"), newest.started
 

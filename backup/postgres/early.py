@@ -40,6 +40,7 @@ class EarlyLook:
         self._arrivals = arrivals
         self._mode = mode
         self._ended = threading.Event()
+        self._done = threading.Event()
         self._since = time.monotonic()
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
@@ -55,13 +56,14 @@ class EarlyLook:
         try:
             yield
             self._ended.set()
-            thread.join(time.monotonic() - self._since)
+            # Not join: a signal there may leave the thread looking dead.
+            self._done.wait(time.monotonic() - self._since)
         finally:
             self._ended.set()
             with undisturbed():
-                while thread.is_alive():
+                while not self._done.is_set():
                     self._break_off()
-                    thread.join(_POLL)
+                    self._done.wait(_POLL)
 
     def _break_off(self) -> None:
         """End what is being asked."""
@@ -84,6 +86,8 @@ class EarlyLook:
                     self._ended.wait(_POLL)
         except (PgproofError, psycopg.Error, InterruptedError) as error:
             log.debug("no early look", reason=str(error))
+        finally:
+            self._done.set()
 
     def _look(self, connection: Connection) -> bool:
         """Read what can be read and was not yet, the largest first; tells whether something has to wait."""
@@ -95,6 +99,7 @@ class EarlyLook:
             self._quoted = {unquoted(table.name): table for table in tables}
         left = False
         for table in sorted(large, key=lambda each: -loaded[each]):
+            self._since = time.monotonic()
             if self._ended.is_set():
                 break
             with self._arrivals.reading(table) as free:
@@ -107,7 +112,6 @@ class EarlyLook:
     def _read(self, connection: Connection, table: Table | None) -> None:
         if table is None or table.excuse:
             return
-        self._since = time.monotonic()
         with connection.transaction():
             connection.execute(_LOCK)
             self._reader = reader = FactReader(connection, self._mode, seconds=_LONG)

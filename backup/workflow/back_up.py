@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Generic
+from typing import Generic
 
 from backup import __version__
 from backup.domain.counts import RowCounts, count_rows
@@ -159,7 +159,7 @@ class _Run(Generic[SnapshotT]):
         self.engine, self.instead_of = fallback.engine, error
         try:
             return self.make_when_free(clock)
-        except (Interrupted, LockHeld):
+        except Interrupted:
             raise
         except PgproofError as failure:
             log.error("nor could the rows be saved", reason=failure.message, detail=failure.detail)
@@ -294,25 +294,3 @@ def _note_failure(copies: Copies, folder: str, error: Exception, moment: datetim
                 write_mark(copy.store, f"{folder}/{FAILED}", mark)
             except PgproofError as failure:
                 log.debug("the failure is not noted in the store", store=copy.store.url, reason=failure.message)
-
-
-def summary(backup: Manifest) -> dict[str, Any]:
-    """A backup in the figures that people ask for, for JSON."""
-    return {
-        "id": backup.id,
-        "target": backup.target,
-        "status": backup.status.value,
-        "purpose": backup.purpose,
-        "snapshot": backup.snapshot.time,
-        "database": backup.database.name,
-        "server_version": backup.database.server_version,
-        "encrypted": bool(backup.recipients),
-        "raw_bytes": backup.raw_bytes,
-        "stored_bytes": backup.stored_bytes,
-        "tables": backup.proof.tables if backup.proof else None,
-        "rows": backup.proof.rows if backup.proof else None,
-        "seconds": round(backup.duration, 3),
-        "filtered": backup.filtered,
-        "labels": backup.labels,
-        "warnings": list(backup.warnings),
-    }

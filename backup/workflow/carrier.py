@@ -28,7 +28,7 @@ class Carrier:
     Attributes:
         upload: where to.
         warnings: of parts that were left out.
-        seconds: by the role of a part.
+        seconds: by the role of a part, beside those of other steps.
         of_database: what the database or its client failed with.
     """
 

@@ -39,11 +39,11 @@ class Catalog:
 
     def targets(self) -> tuple[str, ...]:
         """The targets that have a backup, in order."""
-        return tuple(sorted({key.split("/")[0] for key in self._keys("") if _is_manifest(key)}))
+        return tuple(sorted({key.split("/")[0] for key in self._keys("") if _backup_of(key)}))
 
     def tried_targets(self) -> tuple[str, ...]:
         """The targets that have a backup, or of which a run has failed, in order."""
-        steps = (key.split("/") for key in self._keys("") if _is_manifest(key) or key.endswith(f"/{FAILED}"))
+        steps = (key.split("/") for key in self._keys("") if _backup_of(key) or key.endswith(f"/{FAILED}"))
         return tuple(sorted({each[0] for each in steps if len(each) == _DEPTH and BackupId.parse(each[1])}))
 
     def only_target(self) -> str:
@@ -71,12 +71,12 @@ class Catalog:
         keys: dict[str, list[str]] = {}
         for key in self._keys(""):
             keys.setdefault(key.split("/")[0], []).append(key)
-        return [self._listing(name, keys[name], limit) for name in sorted(keys) if any(map(_is_manifest, keys[name]))]
+        return [self._listing(name, keys[name], limit) for name in sorted(keys) if any(map(_backup_of, keys[name]))]
 
     def _listing(self, target: str, keys: Sequence[str], limit: int) -> Listing:
-        manifests = sorted(filter(_is_manifest, keys), key=_moment)
+        manifests = sorted((backup, key) for key in keys if (backup := _backup_of(key)))
         older = max(len(manifests) - limit, 0) if limit else 0
-        wanted = manifests[older:]
+        wanted = [key for _, key in manifests[older:]]
         ids = {_id_in(key) for key in wanted}
         backups = []
         unreadable = []
@@ -97,20 +97,20 @@ class Catalog:
             for name in (ACCEPTED, HOLD, FAILED)
         }
         return Listing(
+            target=target,
             backups=tuple(backups),
             unreadable=tuple(unreadable),
             drills={each: tuple(sorted(found, key=lambda drill: drill.time)) for each, found in drills.items()},
             accepted=frozenset(marked[ACCEPTED]),
             held=frozenset(marked[HOLD]),
-            failed=self._last_failure(target, marked[FAILED], {backup.id for backup in backups}),
+            failed=self._last_failure(target, marked[FAILED], {backup for backup, _ in manifests}),
             older=older,
         )
 
-    def _last_failure(self, target: str, failed: set[str], backups: set[str]) -> tuple[BackupId, Mark] | None:
-        """The newest run that failed, where it is newer than every backup."""
-        ids = [parsed for name in failed - backups if (parsed := BackupId.parse(name))]
-        made = [parsed for name in backups if (parsed := BackupId.parse(name))]
-        if not ids or (made and max(ids) < max(made)):
+    def _last_failure(self, target: str, failed: set[str], backups: set[BackupId]) -> tuple[BackupId, Mark] | None:
+        """The newest run that failed, where it is newer than every backup, be it readable or not."""
+        ids = {parsed for name in failed if (parsed := BackupId.parse(name))} - backups
+        if not ids or (backups and max(ids) < max(backups)):
             return None
         key = f"{target}/{max(ids)}/{FAILED}"
         try:
@@ -150,15 +150,8 @@ class Catalog:
 
     def _drill_results(self, target: str, backup_id: BackupId | str) -> Iterator[Drill | IntegrityFailed]:
         """The drills of one backup by their keys, and in the place of one that cannot be read the reason."""
-        for stored in list(self.store.list(f"{target}/{backup_id}/{FOLDER}/")):
-            if not _is_drill(stored.key):
-                continue
-            try:
-                yield self._read_drill(stored.key)
-            except ObjectMissing:
-                continue  # deleted by somebody since it was listed
-            except IntegrityFailed as error:
-                yield error
+        keys = [key for key in self._keys(f"{target}/{backup_id}/{FOLDER}/") if _is_drill(key)]
+        yield from (result for _, result in read_all(keys, self._read_drill))
 
     def proof_of(self, backup: Manifest) -> Proof | None:
         """What its snapshot held; None where that was not kept.
@@ -249,9 +242,10 @@ def open_beside(store: Store, prefix: str, name: str) -> AbstractContextManager[
     return store.open(prefix + name)
 
 
-def _is_manifest(key: str) -> bool:
+def _backup_of(key: str) -> BackupId | None:
+    """Whose manifest is under a key; None where something else is."""
     steps = key.split("/")
-    return len(steps) == _DEPTH and steps[2] == MANIFEST_NAME and BackupId.parse(steps[1]) is not None
+    return BackupId.parse(steps[1]) if len(steps) == _DEPTH and steps[2] == MANIFEST_NAME else None
 
 
 def _is_drill(key: str) -> bool:
@@ -261,12 +255,6 @@ def _is_drill(key: str) -> bool:
 
 def _id_in(key: str) -> str:
     return key.split("/")[1]
-
-
-def _moment(key: str) -> tuple[object, ...]:
-    """Of a manifest's key, as old as its backup."""
-    parsed = BackupId.parse(_id_in(key))
-    return (parsed.started, parsed.number) if parsed else ()
 
 
 def _means(reference: Latest | LatestProven | AtOrBefore, backup: Manifest, listing: Listing) -> bool:
@@ -292,10 +280,8 @@ def _warn_of_newer(listing: Listing, reference: Latest | LatestProven | AtOrBefo
         name
         for name, _ in listing.unreadable
         if (parsed := BackupId.parse(name))
-        and (
-            (parsed.started, parsed.number) > _age(found)
-            and (not isinstance(reference, AtOrBefore) or parsed.started <= reference.moment)
-        )
+        and parsed > found.age
+        and (not isinstance(reference, AtOrBefore) or parsed.started <= reference.moment)
     ]
     if names:
         log.warning("passed over newer backups, their manifests cannot be read", ids=", ".join(names), found=found.id)
@@ -304,10 +290,5 @@ def _warn_of_newer(listing: Listing, reference: Latest | LatestProven | AtOrBefo
 def _warn_of_lesser(listing: Listing, found: Manifest) -> None:
     """Say which newer backups are not meant, because they are not complete."""
     for backup in listing.backups:
-        if _age(backup) > _age(found) and backup.purpose == "backup" and not listing.is_complete(backup):
+        if backup.age > found.age and backup.purpose == "backup" and not listing.is_complete(backup):
             log.warning("passed over a newer backup", id=backup.id, status=backup.status.value, found=found.id)
-
-
-def _age(backup: Manifest) -> tuple[object, ...]:
-    parsed = BackupId.parse(backup.id)
-    return (parsed.started, parsed.number) if parsed else (backup.started, 0)

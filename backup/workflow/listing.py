@@ -1,11 +1,11 @@
-"""What a listing of a target says, and how many small objects are read at once."""
+"""What a listing of a target says and how many small objects are read at once; a backup in figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backup.domain.drill import Drill, prove
 from backup.domain.ids import BackupId
@@ -26,6 +26,7 @@ class Listing:
     """The backups of a target, oldest first.
 
     Attributes:
+        target: whose they are.
         unreadable: ids of those whose manifest cannot be read, with the reason.
         drills: of each backup by its id, oldest first.
         accepted, held: ids of those.
@@ -33,6 +34,7 @@ class Listing:
         older: how many more there are, of which nothing was read.
     """
 
+    target: str
     backups: tuple[Manifest, ...]
     unreadable: tuple[tuple[str, IntegrityFailed], ...]
     drills: Mapping[str, tuple[Drill, ...]] = field(default_factory=dict)
@@ -80,3 +82,25 @@ def read_all(keys: Sequence[str], read: Callable[[str], _T]) -> Iterator[tuple[s
         yield from ((key, result) for key, result in zip(keys, results, strict=True) if result is not None)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def summary(backup: Manifest) -> dict[str, Any]:
+    """A backup in the figures that people ask for, for JSON."""
+    return {
+        "id": backup.id,
+        "target": backup.target,
+        "status": backup.status.value,
+        "purpose": backup.purpose,
+        "snapshot": backup.snapshot.time,
+        "database": backup.database.name,
+        "server_version": backup.database.server_version,
+        "encrypted": bool(backup.recipients),
+        "raw_bytes": backup.raw_bytes,
+        "stored_bytes": backup.stored_bytes,
+        "tables": backup.proof.tables if backup.proof else None,
+        "rows": backup.proof.rows if backup.proof else None,
+        "seconds": round(backup.duration, 3),
+        "filtered": backup.filtered,
+        "labels": backup.labels,
+        "warnings": list(backup.warnings),
+    }

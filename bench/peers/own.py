@@ -17,6 +17,8 @@ FOUR_LANES = "pgproof-4"
 """The key of the one whose memory is told besides."""
 
 _NOTHING_FOUND = 9
+_ALWAYS = ("--no-prune", "--no-fallback")
+_ANALYZE = "PGPROOF_RESTORE_ANALYZE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def own_peers() -> list[Peer]:
         Peer(
             key=each.key,
             name=each.name,
-            how=f"`pgproof backup {' '.join(each.backup)}`".replace(" `", "`"),
+            how=_how(each),
             backup=partial(_backup, each),
             restore=partial(_restore, each) if each.restore is not None else None,
             makes_database=True,
@@ -68,6 +70,13 @@ def own_peers() -> list[Peer]:
         )
         for each in SETTINGS
     ]
+
+
+def _how(setting: Setting) -> str:
+    said = f"`pgproof {' '.join(('backup', *_ALWAYS, *setting.backup))}`"
+    if setting.restore is None:
+        return said
+    return f"{said}; `pgproof {' '.join(('restore', 'latest', *setting.restore))}` with `{_ANALYZE}=off`"
 
 
 def command(ground: Ground, *argv: str) -> Command:
@@ -81,13 +90,13 @@ def command(ground: Ground, *argv: str) -> Command:
         "PGPROOF_S3_SECRET_KEY": ground.s3.secret_key.get_secret_value(),
         "PGPROOF_PG_BIN": str(ground.database.bin_dir),
         "PGPROOF_LOG_FORMAT": "json",
-        "PGPROOF_RESTORE_ANALYZE": "off",  # the others gather no statistics either
+        _ANALYZE: "off",  # the others gather no statistics either
     }
     return ground.command(program(), *argv, env=env)
 
 
 def _backup(setting: Setting, ground: Ground) -> Pipe:
-    return (command(ground, "backup", "--no-prune", "--no-fallback", *setting.backup),)
+    return (command(ground, "backup", *_ALWAYS, *setting.backup),)
 
 
 def _restore(setting: Setting, ground: Ground, into: Database) -> Pipe:

@@ -45,8 +45,8 @@ Written by `python -m bench.peers`; [what is measured, and how](README.md#pgproo
 {outcome.started:%Y-%m-%d}, in {outcome.seconds / 60:.0f} minutes. {_machine()}
 PostgreSQL {" and ".join(servers)}, an S3 server (SeaweedFS) and all that is measured share it. {versions}.
 
-A ratio is that of one round: wall time against the bare `pg_dump -Fc -Z0 >/dev/null` just before, or for restores
-against `pg_restore -j2` from a local folder. CPU and memory are of a peer's whole process tree, the server's not.
+A ratio is that of one round: wall time against its bare `pg_dump -Fc -Z0 >/dev/null`, or for restores against its
+`pg_restore -j2` from a local folder. CPU and memory are of a peer's whole process tree, the server's not.
 Memory is the most that was seen at once, pages that processes share counted once; scratch the most of files in HOME and
 TMPDIR."""
 
@@ -79,16 +79,17 @@ def _short(outcome: Outcome) -> str:
         )
         if found
     ]
+    sizes = ["At most, of memory and scratch:", ""]
     for stage in outcome.stages:
         runs = [each[FIRST] for each in stage.backups if FIRST in each]
         if runs:
             most = mib(max(each.measured.memory for each in runs))
             scratch = mib(max(each.measured.scratch for each in runs))
-            lines.append(
+            sizes.append(
                 f"- pgproof with {gib(stage.size)}: {most} MiB of memory, {scratch} MiB of scratch,"
-                f" {mib(runs[-1].stored)} MiB stored."
+                f" {mib(int(median(each.stored for each in runs)))} MiB stored."
             )
-    return "## In short\n\nTimes the bare one, median:\n\n" + "\n".join(lines)
+    return "\n".join(("## In short", "", "Times the bare one, median:", "", *lines, "", *sizes))
 
 
 def _backups(stage: Stage, title: str) -> str:
@@ -111,7 +112,7 @@ def _backups(stage: Stage, title: str) -> str:
         )
     titles = ["", "wall s", "ratio", "min", "max", "CPU s", "memory MiB", "scratch MiB", "stored MiB"]
     head = f"## {title}\n\nPostgreSQL {stage.version}, {_rounds(stage.backups)}."
-    return f"{head}\n\n{_table(titles, rows)}{_left_out(stage)}"
+    return f"{head}\n\n{_table(titles, rows)}{_left_out(stage, stage.backups)}"
 
 
 def _restores(stage: Stage) -> str:
@@ -132,7 +133,8 @@ def _restores(stage: Stage) -> str:
             ]
         )
     titles = ["", "wall s", "ratio", "min", "max", "CPU s", "memory MiB", "scratch MiB"]
-    return f"## Restores of {gib(stage.size)}\n\n{_rounds(stage.restores)}.\n\n{_table(titles, rows)}"
+    left_out = _left_out(stage, stage.restores) if stage.restores else ""
+    return f"## Restores of {gib(stage.size)}\n\n{_rounds(stage.restores)}.\n\n{_table(titles, rows)}{left_out}"
 
 
 def _rounds(rounds: Sequence[Round]) -> str:
@@ -143,9 +145,10 @@ def _cells(spread: Spread) -> list[str]:
     return [f"{each:.2f}" for each in (spread.middle, spread.least, spread.most)]
 
 
-def _left_out(stage: Stage) -> str:
-    names = {peer.key: peer.name for peer in stage.peers}
-    return "".join(f"\n\nNot measured: {names[key]}: {_line(reason)}." for key, reason in stage.failed.items())
+def _left_out(stage: Stage, rounds: Sequence[Round]) -> str:
+    names = {peer.key: peer.name for peer in stage.peers if not ratios(rounds, peer.key)}
+    failed = {key: reason for key, reason in stage.failed.items() if key in names}
+    return "".join(f"\n\nNot measured: {names[key]}: {_line(reason)}." for key, reason in failed.items())
 
 
 def _line(reason: str) -> str:
@@ -210,8 +213,8 @@ def _own(outcome: Outcome) -> str:
     ]
     if fixed.listing:
         of = f"of {fixed.listed:,} backups"
-        times.append([f"`pgproof list` {of}: the newest 1,000", f"{median(fixed.listing):.2f} s"])
-        times.append([f"`pgproof list --limit 0` {of}: all", f"{median(fixed.listing_all):.2f} s"])
+        times.append([f"`pgproof list` {of}, at most the newest 1,000", f"{median(fixed.listing):.2f} s"])
+        times.append([f"`pgproof list --limit 0` {of}, once", f"{median(fixed.listing_all):.2f} s"])
     return f"{memory}\n\n{_table(['', 'median'], times)}"
 
 

@@ -9,7 +9,7 @@ conventions of Docker's `postgres` image: PGDATA, POSTGRES_HOST_AUTH_METHOD, the
   image: {{ $server.image | quote }}
   imagePullPolicy: {{ $values.image.pullPolicy }}
   restartPolicy: Always
-  # No network at all; and as pgproof's own throwaway server, nothing of it outlives a crash, so nothing waits for a disk.
+  # No network at all; and as with pgproof's own throwaway server, nothing of it outlives a crash, so nothing waits for a disk. Data checksums are as the image has them.
   args: {{ concat (list "-c" "listen_addresses=" "-c" "fsync=off" "-c" "synchronous_commit=off" "-c" "full_page_writes=off" "-c" "wal_level=minimal" "-c" "wal_init_zero=off" "-c" "max_wal_senders=0" "-c" "max_wal_size=1GB" "-c" "checkpoint_timeout=1h" "-c" "autovacuum=off" "-c" "shared_buffers=128MB" "-c" "max_locks_per_transaction=512" "-c" "dynamic_shared_memory_type=mmap" "-c" "jit=off") $server.args | toJson }}
   env:
     - {name: PGDATA, value: /drill/data}

@@ -75,8 +75,8 @@ def test_pgproof_and_a_pipe_are_measured_beside_a_bare_dump(tmp_path: Path, monk
     assert pipe[1] == "1 (0)"
     assert pipe[2].endswith("**listed as a backup**")
     assert [row[0] for row in found["pgproof itself"] if "list" in row[0]] == [
-        "`pgproof list` of 10 backups: the newest 1,000",
-        "`pgproof list --limit 0` of 10 backups: all",
+        "`pgproof list` of 10 backups, at most the newest 1,000",
+        "`pgproof list --limit 0` of 10 backups, once",
     ]
     assert (results / "results.svg").read_text().startswith("<svg ")
     assert list(scratch.iterdir()) == []

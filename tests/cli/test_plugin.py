@@ -258,8 +258,8 @@ class TestList:
         assert (ran.code, ran.stdout, ran.stderr) == (0, "id  target\n20261122T080000Z  shop\n", f"{EVENT}\n")
         assert container_of(made[0])["args"] == ["list"]
         assert container_of(made[0])["env"] == [{"name": "PGPROOF_LOG_FORMAT", "value": "json"}]
-        assert plugin("list", "--all", "--json").code == 0
-        assert container_of(made[1])["args"] == ["list", "--all", "--json"]
+        assert plugin("list", "--all", "--limit", "0", "--json").code == 0
+        assert container_of(made[1])["args"] == ["list", "--all", "--limit", "0", "--json"]
         assert api.names("jobs") == []
 
     def test_any_other_command_is_run_with_its_options_and_the_job_is_gone(self, api: Api, plugin: Plugin) -> None:

@@ -174,6 +174,12 @@ def test_root_runs_the_server_as_an_account_without_rights(drilling: Drilling) -
         drilling.assert_nothing_left(running.finish())
 
 
+def test_what_is_loaded_is_read_without_being_logged_for_its_checksums(drilling: Drilling) -> None:
+    """From PostgreSQL 18 on a new server has data checksums, unless it is told."""
+    ended = drilling.drilled("--check", "SELECT current_setting('data_checksums') = 'off'")
+    assert ended.code == 0, ended
+
+
 def test_an_account_without_a_name_can_drill(system_server: Server, new_database: NewDatabase, folder: Path) -> None:
     """As on OpenShift, which makes up a user id for each namespace."""
     if os.geteuid() != 0:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +17,7 @@ import pytest
 from backup.domain.comparison import compare
 from backup.domain.proof import CONTENT, ROWS, Fact, Mode
 from backup.domain.toc import Entry
+from backup.errors import Interrupted
 from backup.ports import RestoreChoice
 from backup.postgres.address import Address
 from backup.postgres.arrivals import Arrivals
@@ -22,6 +25,7 @@ from backup.postgres.connection import Connection, connect
 from backup.postgres.early import EarlyLook
 from backup.postgres.facts import SMALL
 from backup.postgres.session import settle
+from backup.signals import interruptible
 from backup.stores.directory import DirectoryStore
 from backup.workflow.restore import look, restore
 from tests.fixtures.postgres import NewDatabase, Server
@@ -57,7 +61,7 @@ def test_what_is_found_out_on_the_way_is_what_is_found_out_afterwards(
     assert report.early == {fact: later.facts[fact] for fact in report.early}
     names = {fact.name for fact in report.early}
     assert names <= {f"public.{table}" for table in LARGE}
-    assert 'public."A large one"' in names  # the first; for the last nobody waits
+    assert 'public."A large one"' in names  # the first; the last may not be read when all is done
     assert (Fact(CONTENT, 'public."A large one"') in report.early) is (mode == "full")
 
 
@@ -95,18 +99,40 @@ def test_at_the_end_the_table_that_is_being_read_may_take_as_long_again(
     pg18: Server, new_database: NewDatabase, *, freed: bool
 ) -> None:
     name = filled(pg18, new_database)
-    entries = [Entry(number=1, kind="TABLE", schema="public", name="last")]
-    arrivals = Arrivals([*entries, Entry(number=2, kind="TABLE DATA", depends=(1,))], notable=1)
-    arrivals.add(1, SMALL + 1)
-    early = EarlyLook(arrivals, "rows")
+    early = EarlyLook(_arrived("last"), "rows")
     with psycopg.connect(pg18.url(name)) as other:
         other.execute("LOCK TABLE last")
         with early.at_work(partial(_reach, pg18, name)):
             _wait_for_the_lock(pg18, name)
             if freed:
                 threading.Timer(0.05, other.rollback).start()
-        assert _sessions(pg18, name) == 1  # `other`
+        _wait_until(lambda: _sessions(pg18, name) == 1)  # `other`
     assert early.facts == ({Fact(ROWS, "public.last"): 60000} if freed else {})
+
+
+def test_a_signal_while_it_gets_longer_ends_it(pg18: Server, new_database: NewDatabase) -> None:
+    name = filled(pg18, new_database)
+    early = EarlyLook(_arrived("last"), "rows")
+    with psycopg.connect(pg18.url(name)) as other:
+        other.execute("LOCK TABLE last")
+        with interruptible(), pytest.raises(Interrupted):
+            _look_until_a_signal(early, pg18, name)
+        _wait_until(lambda: _sessions(pg18, name) == 1)
+    assert early.facts == {}
+
+
+def _look_until_a_signal(early: EarlyLook, server: Server, name: str) -> None:
+    with early.at_work(partial(_reach, server, name)):
+        _wait_for_the_lock(server, name)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    time.sleep(30)  # on a machine that is slow it comes here
+
+
+def _arrived(name: str) -> Arrivals:
+    entries = [Entry(number=1, kind="TABLE", schema="public", name=name)]
+    arrivals = Arrivals([*entries, Entry(number=2, kind="TABLE DATA", depends=(1,))], notable=1)
+    arrivals.add(1, SMALL + 1)
+    return arrivals
 
 
 @contextmanager
@@ -117,9 +143,15 @@ def _reach(server: Server, name: str) -> Iterator[Connection]:
 
 
 def _wait_for_the_lock(server: Server, name: str) -> None:
-    while not _sessions(server, name, "wait_event_type = 'Lock'"):
+    _wait_until(lambda: _sessions(server, name, "wait_event_type = 'Lock'") == 1)
+    time.sleep(0.1)  # of the half second that a lock is waited for
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
         time.sleep(0.01)
-    time.sleep(0.2)  # of the half second that a lock is waited for
 
 
 def _sessions(server: Server, name: str, which: str = "true") -> int:

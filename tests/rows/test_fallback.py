@@ -175,6 +175,24 @@ def test_where_the_rows_cannot_be_saved_either_the_dump_is_what_failed(kept: Kep
     assert "nor could the rows be saved" in ended.stderr
 
 
+_TAKES_THE_LOCK = """
+for each in "$@"; do case "$each" in --dbname=*) url="${each#--dbname=}";; esac; done
+{psql} -X -d "$url" -c "SELECT pg_advisory_lock((classid::bigint << 32) | objid::bigint) FROM pg_locks
+  WHERE locktype = 'advisory' AND granted" -c "SELECT pg_sleep(8)" >/dev/null 2>&1 &
+sleep 1; printf PGDMP; echo 'out of memory' >&2; exit 1"""
+
+
+def test_where_another_run_takes_the_lock_meanwhile_the_dump_is_what_failed(kept: Kept, tmp_path: Path) -> None:
+    server = kept.shop.server
+    end = _TAKES_THE_LOCK.format(psql=server.bin_dir / "psql")
+    folder = programs(server, tmp_path / "programs", end=end)
+    ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
+    assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
+    assert "nor could the rows be saved" in ended.stderr
+    assert "another" in ended.stderr
+    assert len(list(kept.shop.run.home.glob("store/*/*/failed.json"))) == 1
+
+
 def test_tables_that_are_damaged_are_named_and_the_others_are_saved(kept: Kept) -> None:
     kept.shop.sql("""CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE broken (id int PRIMARY KEY, mood mood);
         INSERT INTO broken VALUES (1, 'a'), (2, 'b'); DELETE FROM pg_enum WHERE enumlabel = 'b';

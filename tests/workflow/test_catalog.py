@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from backup.domain.ids import AtOrBefore, BackupId, Latest, parse_reference
+from backup.domain.marks import Mark
 from backup.errors import IntegrityFailed, NotFound, UsageError
 from backup.stream.readers import BytesReader, read_exactly
 from backup.workflow.catalog import Catalog
+from backup.workflow.runs import write_mark
 from tests.contracts.memory_store import MemoryStore
 from tests.support.manifests import START, a_manifest, stored
 
@@ -51,6 +53,16 @@ def test_numbers_are_ordered_as_numbers(store: MemoryStore) -> None:
     numbers = [backup.id[16:] for backup in Catalog(store).listing("shop").backups]
     assert numbers == ["", "-2", "-9", "-10"]
     assert Catalog(store).find("shop", Latest()).id.endswith("-10")
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_the_newest_run_has_not_failed_where_a_newer_one_made_a_backup_that_cannot_be_read(
+    store: MemoryStore, catalog: Catalog, limit: int
+) -> None:
+    write_mark(store, "shop/20260101T040000Z/failed.json", Mark(time=START, text="dump_failed", host="here"))
+    assert str((catalog.listing("shop", limit=limit).failed or ("",))[0]) == "20260101T040000Z"
+    store.put("shop/20260101T050000Z/manifest.json", BytesReader(b"damaged"))
+    assert catalog.listing("shop", limit=limit).failed is None
 
 
 def test_of_the_newest_alone_something_is_read(store: MemoryStore, catalog: Catalog) -> None:
