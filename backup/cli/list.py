@@ -64,6 +64,7 @@ def list_backups(invocation: Invocation, *, every_target: bool, limit: int) -> N
         "backups": [each for store, listings in found for each in _backups(store, listings)],
         "unreadable": [each for store, listings in found for each in _unreadable(store, listings)],
         "older": sum(listing.older for _, listings in found for listing in listings),
+        "failed_runs": [each for store, listings in found for each in _failed_runs(store, listings)],
         "failures": [describe(error) for error in real],
     }
     if not (real and invocation.json):
@@ -119,6 +120,14 @@ def _unreadable(store: Store, listings: Sequence[Listing]) -> Iterator[dict[str,
     for listing in listings:
         for backup_id, error in listing.unreadable:
             yield {"id": backup_id, "target": listing.target, "store": store.url, "error": error.message}
+
+
+def _failed_runs(store: Store, listings: Sequence[Listing]) -> Iterator[dict[str, object]]:
+    """For programs: of each target the newest run, where that has failed."""
+    for listing in listings:
+        if listing.failed:
+            run, mark = listing.failed
+            yield {"id": str(run), "target": listing.target, "store": store.url, "reason": mark.text}
 
 
 def backups_table(listings: Sequence[Listing], moment: datetime) -> Table:

@@ -115,9 +115,8 @@ class Catalog:
         key = f"{target}/{max(ids)}/{FAILED}"
         try:
             mark = read_mark(self.store, key)
-        except IntegrityFailed as error:
-            log.debug("passed over", object=key, reason=error.message)
-            return None
+        except IntegrityFailed:
+            mark = Mark(time=max(ids).started, text="its note of why cannot be read")
         return (max(ids), mark) if mark else None
 
     def manifest(self, target: str, backup_id: BackupId) -> Manifest:

@@ -152,14 +152,16 @@ def swap(
 
 
 @contextmanager
-def staying(report: RestoreReport) -> Iterator[None]:
-    """What is restored by now and does not come to replace anything is told of: it is whole, and takes room."""
+def staying(report: RestoreReport, *, replace: bool) -> Iterator[None]:
+    """What is restored by now is told of where it is not compared or does not replace anything: it takes room."""
     try:
         yield
-    except Exception:
-        log.warning(
-            "nothing is replaced; what was restored stays, to be looked at or dropped", database=report.database
-        )
+    except Exception as error:
+        told = "what was restored stays, to be looked at or dropped"
+        if replace:
+            log.warning(f"nothing is replaced; {told}", database=report.database)
+        elif not isinstance(error, ProofMismatch):
+            log.warning(f"not compared; {told} before it is restored again", database=report.database)
         raise
 
 

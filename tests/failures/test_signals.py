@@ -101,6 +101,35 @@ def test_a_signal_during_a_restore_leaves_no_database(
     assert list((pgproof.home / "tmp").iterdir()) == []
 
 
+def test_a_signal_while_it_is_compared_says_what_stays(pgproof: Command, shop: Shop, new_database: NewDatabase) -> None:
+    source = Shop(server=shop.server, database=new_database(shop.server))
+    with source.server.connect(source.database) as connection:
+        connection.execute(
+            "SELECT lo_from_bytea(0, convert_to(repeat('x', 4000000), 'UTF8')) FROM generate_series(1, 60)"
+        )
+    environ = database_environ(source.server, source.url)
+    assert pgproof("backup", "--json", **environ).code == 0
+    into = f"{source.database}_again"
+    with pgproof.start("restore", "latest", "--into", into, "--json", **environ) as running:
+        running.wait_for(lambda: _is_read(source, into))
+        running.signal(signal.SIGTERM)
+        ended = running.finish()
+    _check(ended, signal.SIGTERM)
+    assert (
+        f"not compared; what was restored stays, to be looked at or dropped before it is restored again database={into}"
+        in (ended.stderr)
+    )
+    with source.server.connect(into) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone() == (60,)
+
+
+def _is_read(shop: Shop, database: str) -> bool:
+    """Whether the large objects of a database are being read."""
+    with shop.server.connect() as connection:
+        query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND datname = %s AND query LIKE '%%md5%%'"
+        return connection.execute(query, (database,)).fetchone() is not None
+
+
 def test_more_signals_do_not_disturb_the_cleaning_up(pgproof: Command, slow: Shop) -> None:
     environ = database_environ(slow.server, slow.url)
     _slow_down(slow, "checked")

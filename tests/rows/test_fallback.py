@@ -177,14 +177,14 @@ def test_where_the_rows_cannot_be_saved_either_the_dump_is_what_failed(kept: Kep
 
 _TAKES_THE_LOCK = """
 for each in "$@"; do case "$each" in --dbname=*) url="${each#--dbname=}";; esac; done
-{psql} -X -d "$url" -c "SELECT pg_advisory_lock((classid::bigint << 32) | objid::bigint) FROM pg_locks
+setsid PSQL -X -d "$url" -c "SELECT pg_advisory_lock((classid::bigint << 32) | objid::bigint) FROM pg_locks
   WHERE locktype = 'advisory' AND granted" -c "SELECT pg_sleep(8)" >/dev/null 2>&1 &
 sleep 1; printf PGDMP; echo 'out of memory' >&2; exit 1"""
 
 
 def test_where_another_run_takes_the_lock_meanwhile_the_dump_is_what_failed(kept: Kept, tmp_path: Path) -> None:
     server = kept.shop.server
-    end = _TAKES_THE_LOCK.format(psql=server.bin_dir / "psql")
+    end = _TAKES_THE_LOCK.replace("PSQL", str(server.bin_dir / "psql"))
     folder = programs(server, tmp_path / "programs", end=end)
     ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
     assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended

@@ -65,6 +65,12 @@ def test_the_newest_run_has_not_failed_where_a_newer_one_made_a_backup_that_cann
     assert catalog.listing("shop", limit=limit).failed is None
 
 
+def test_the_newest_run_has_failed_though_its_note_cannot_be_read(store: MemoryStore, catalog: Catalog) -> None:
+    store.put("shop/20260101T040000Z/failed.json", BytesReader(b"["))
+    run, mark = catalog.listing("shop").failed or pytest.fail("no failed run")
+    assert (str(run), mark.text) == ("20260101T040000Z", "its note of why cannot be read")
+
+
 def test_of_the_newest_alone_something_is_read(store: MemoryStore, catalog: Catalog) -> None:
     store.put("shop/20260101T000000Z/manifest.json", BytesReader(b"damaged"))
     listing = catalog.listing("shop", limit=2)
