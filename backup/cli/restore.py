@@ -123,7 +123,7 @@ def _carry_out(  # noqa: PLR0917 -- what the one caller has
     with progress("restore", total=found.stored_bytes, counts="stored") as tell:
         report = restore_backup(found, store, restorer, choice, keys=keys, progress=tell)
     swapped = None
-    with staying(report, replace=choice.replace):
+    with staying(report, choice):
         comparable = settings.restore.proof and not report.returned
         within = settings.proof.timeout
         proof = prove(found, store, restorer, report, within=within, keys=keys) if comparable else None

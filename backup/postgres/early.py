@@ -26,6 +26,8 @@ from backup.signals import undisturbed
 
 _POLL = 0.2
 """Seconds between two looks at what is loaded."""
+_LONGER = 300.0
+"""Seconds that a table that is being read at the end may take at most; whoever restores may want the database."""
 _LOCK = "SET LOCAL lock_timeout = '500ms'"
 _LONG = 86_400.0
 
@@ -50,20 +52,22 @@ class EarlyLook:
 
     @contextmanager
     def at_work(self, reach: Reach) -> Iterator[None]:
-        """Look as long as the context lasts; where it ends well, the table that is being read gets a little longer."""
+        """Look as long as the context lasts: then somebody waits for the database."""
         thread = threading.Thread(target=self._run, args=(reach,), name="early look", daemon=True)
         thread.start()
         try:
             yield
-            self._ended.set()
-            # Not join: a signal there may leave the thread looking dead.
-            self._done.wait(time.monotonic() - self._since)
         finally:
             self._ended.set()
             with undisturbed():
-                while not self._done.is_set():
+                while not self._done.is_set():  # not join: a signal there may leave the thread looking dead
                     self._break_off()
                     self._done.wait(_POLL)
+
+    def finish(self) -> None:
+        """Begin nothing any more; the table that is being read may take as long again, though not for ever."""
+        self._ended.set()
+        self._done.wait(min(time.monotonic() - self._since, _LONGER))
 
     def _break_off(self) -> None:
         """End what is being asked."""

@@ -156,12 +156,14 @@ class _Run(Generic[SnapshotT]):
         """Save what another engine can. Raises `error` where that cannot either."""
         log.error("no dump, the rows are saved without it", reason=error.message, detail=error.detail, hint=error.hint)
         fallback.tell(error)
-        self.engine, self.instead_of = fallback.engine, error
+        self.engine, self.instead_of, own = fallback.engine, error, self.id
         try:
             return self.make_when_free(clock)
         except Interrupted:
             raise
         except PgproofError as failure:
+            if isinstance(failure, LockHeld):  # the id that was tried then may be newer than that of who has the lock
+                self.id = own
             log.error("nor could the rows be saved", reason=failure.message, detail=failure.detail)
             raise error from failure
 

@@ -152,16 +152,17 @@ def swap(
 
 
 @contextmanager
-def staying(report: RestoreReport, *, replace: bool) -> Iterator[None]:
+def staying(report: RestoreReport, choice: RestoreChoice) -> Iterator[None]:
     """What is restored by now is told of where it is not compared or does not replace anything: it takes room."""
     try:
         yield
     except Exception as error:
         told = "what was restored stays, to be looked at or dropped"
-        if replace:
+        if choice.replace:
             log.warning(f"nothing is replaced; {told}", database=report.database)
         elif not isinstance(error, ProofMismatch):
-            log.warning(f"not compared; {told} before it is restored again", database=report.database)
+            told = "what was restored is in its place" if choice.in_place else f"{told} before it is restored again"
+            log.warning(f"not compared; {told}", database=report.database)
         raise
 
 

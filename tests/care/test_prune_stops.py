@@ -29,6 +29,8 @@ def test_after_a_run_that_failed_nothing_is_deleted_and_list_warns(shop: Shop) -
     assert [each["id"] for each in listed.result["backups"]] == [first, *old]
     assert listed.stderr.count("the newest run failed") == 1
     assert failed in listed.stderr
+    (run,) = shop("list", "--json").result["failed_runs"]
+    assert (run["id"], run["target"], run["reason"]) == (failed, "shop", mark.text)
     last = shop.back_up(**LAST)
     assert shop.ids() == [last]
     assert "failed" not in shop("list").stderr

@@ -117,7 +117,7 @@ def test_a_signal_while_it_is_compared_says_what_stays(pgproof: Command, shop: S
     _check(ended, signal.SIGTERM)
     assert (
         f"not compared; what was restored stays, to be looked at or dropped before it is restored again database={into}"
-        in (ended.stderr)
+        in ended.stderr
     )
     with source.server.connect(into) as connection:
         assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone() == (60,)

@@ -18,7 +18,7 @@ def ids(shelf: Shelf) -> list[str]:
 def test_the_newest_are_shown_and_the_others_counted(shelf: Shelf, ids: list[str]) -> None:
     listed = shelf.pgproof("list", "--target", "shop", "--limit", "2")
     assert [line.split()[0] for line in listed.stdout.splitlines()[1:3]] == ids[:2]
-    assert listed.stdout.endswith("\n3 older ones are not shown: --limit 0 shows all\n")
+    assert listed.stdout.endswith("\n3 older not shown: --limit 0 shows all\n")
 
 
 def test_it_is_so_many_of_each_target(shelf: Shelf, ids: list[str]) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,6 +29,7 @@ from backup.signals import interruptible
 from backup.stores.directory import DirectoryStore
 from backup.workflow.restore import look, restore
 from tests.fixtures.postgres import NewDatabase, Server
+from tests.support.command import wait_until
 from tests.support.pgproof import make_restorer
 from tests.support.proofs import LONG, contents, fill, proof_of, proven_backup, proving_engine, take
 
@@ -102,7 +103,8 @@ def test_what_is_not_as_expected_is_asked_again_and_what_is_is_not(
 def test_at_the_end_the_table_that_is_being_read_may_take_as_long_again(
     pg18: Server, new_database: NewDatabase, *, freed: bool
 ) -> None:
-    name = filled(pg18, new_database)
+    name = new_database(pg18)
+    fill(pg18, name, "CREATE TABLE last AS SELECT generate_series(1, 3) AS id")
     early = EarlyLook(_arrived("last"), "rows")
     with psycopg.connect(pg18.url(name)) as other:
         other.execute("LOCK TABLE last")
@@ -110,18 +112,20 @@ def test_at_the_end_the_table_that_is_being_read_may_take_as_long_again(
             _wait_for_the_lock(pg18, name)
             if freed:
                 threading.Timer(0.05, other.rollback).start()
-        _wait_until(lambda: _sessions(pg18, name) == 1)  # `other`
-    assert early.facts == ({Fact(ROWS, "public.last"): ROWS_OF_EACH} if freed else {})
+            early.finish()
+        _wait_for_one_session(pg18, name)  # `other`
+    assert early.facts == ({Fact(ROWS, "public.last"): 3} if freed else {})
 
 
 def test_a_signal_while_it_gets_longer_ends_it(pg18: Server, new_database: NewDatabase) -> None:
-    name = filled(pg18, new_database)
+    name = new_database(pg18)
+    fill(pg18, name, "CREATE TABLE last AS SELECT generate_series(1, 3) AS id")
     early = EarlyLook(_arrived("last"), "rows")
     with psycopg.connect(pg18.url(name)) as other:
         other.execute("LOCK TABLE last")
         with interruptible(), pytest.raises(Interrupted):
             _look_until_a_signal(early, pg18, name)
-        _wait_until(lambda: _sessions(pg18, name) == 1)
+        _wait_for_one_session(pg18, name)
     assert early.facts == {}
 
 
@@ -129,6 +133,7 @@ def _look_until_a_signal(early: EarlyLook, server: Server, name: str) -> None:
     with early.at_work(partial(_reach, server, name)):
         _wait_for_the_lock(server, name)
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        early.finish()
     time.sleep(30)  # on a machine that is slow it comes here
 
 
@@ -147,19 +152,13 @@ def _reach(server: Server, name: str) -> Iterator[Connection]:
 
 
 def _wait_for_the_lock(server: Server, name: str) -> None:
-    _wait_until(lambda: _sessions(server, name, "wait_event_type = 'Lock'") == 1)
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        wait_until(lambda: connection.execute(query, (name,)).fetchone())
     time.sleep(0.1)  # of the half second that a lock is waited for
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def _sessions(server: Server, name: str, which: str = "true") -> int:
+def _wait_for_one_session(server: Server, name: str) -> None:
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s HAVING count(*) = 1"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND {which}"
-        (count,) = connection.execute(query.encode(), (name,)).fetchone() or (0,)
-    return int(count)
+        wait_until(lambda: connection.execute(query, (name,)).fetchone())

@@ -179,7 +179,9 @@ _TAKES_THE_LOCK = """
 for each in "$@"; do case "$each" in --dbname=*) url="${each#--dbname=}";; esac; done
 setsid PSQL -X -d "$url" -c "SELECT pg_advisory_lock((classid::bigint << 32) | objid::bigint) FROM pg_locks
   WHERE locktype = 'advisory' AND granted" -c "SELECT pg_sleep(8)" >/dev/null 2>&1 &
-sleep 1; printf PGDMP; echo 'out of memory' >&2; exit 1"""
+until PSQL -X -A -t -d "$url" -c "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())" | grep -q 1; do sleep 0.1; done
+printf PGDMP; echo 'out of memory' >&2; exit 1"""
 
 
 def test_where_another_run_takes_the_lock_meanwhile_the_dump_is_what_failed(kept: Kept, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_where_another_run_takes_the_lock_meanwhile_the_dump_is_what_failed(kept
     ended = kept.shop.run("backup", "--json", PGPROOF_PG_BIN=str(folder))
     assert (ended.code, ended.error["code"]) == (5, "dump_failed"), ended
     assert "nor could the rows be saved" in ended.stderr
-    assert "another" in ended.stderr
+    assert "another run of shop is under way" in ended.stderr
     assert len(list(kept.shop.run.home.glob("store/*/*/failed.json"))) == 1
 
 
