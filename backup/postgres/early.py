@@ -42,7 +42,8 @@ class EarlyLook:
         self._arrivals = arrivals
         self._mode = mode
         self._ended = threading.Event()
-        self._done = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
         self._since = time.monotonic()
         self._connection: Connection | None = None
         self._reader: FactReader | None = None
@@ -53,6 +54,7 @@ class EarlyLook:
     @contextmanager
     def at_work(self, reach: Reach) -> Iterator[None]:
         """Look as long as the context lasts: then somebody waits for the database."""
+        self._idle.clear()
         thread = threading.Thread(target=self._run, args=(reach,), name="early look", daemon=True)
         thread.start()
         try:
@@ -60,14 +62,14 @@ class EarlyLook:
         finally:
             self._ended.set()
             with undisturbed():
-                while not self._done.is_set():  # not join: a signal there may leave the thread looking dead
+                while not self._idle.is_set():  # not join: a signal there may leave the thread looking dead
                     self._break_off()
-                    self._done.wait(_POLL)
+                    self._idle.wait(_POLL)
 
     def finish(self) -> None:
         """Begin nothing any more; the table that is being read may take as long again, though not for ever."""
         self._ended.set()
-        self._done.wait(min(time.monotonic() - self._since, _LONGER))
+        self._idle.wait(min(time.monotonic() - self._since, _LONGER))
 
     def _break_off(self) -> None:
         """End what is being asked."""
@@ -91,7 +93,7 @@ class EarlyLook:
         except (PgproofError, psycopg.Error, InterruptedError) as error:
             log.debug("no early look", reason=str(error))
         finally:
-            self._done.set()
+            self._idle.set()
 
     def _look(self, connection: Connection) -> bool:
         """Read what can be read and was not yet, the largest first; tells whether something has to wait."""

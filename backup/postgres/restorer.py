@@ -173,8 +173,7 @@ class PostgresRestorer:
                 with course.phase("finish"), self._reach_restored(job, passing) as connection:
                     for wanted in (*job.rights.afterwards, *self._analysis()):
                         yield from attempt(connection, wanted)
-                    if job.choice.look:
-                        look.finish()
+                    look.finish()
             with course.phase("finish"), self._reach(job, place) as connection:
                 yield from apply_properties(connection, job.entries, passing, privileges=job.choice.privileges)
         yield from last_notes

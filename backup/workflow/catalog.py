@@ -110,14 +110,13 @@ class Catalog:
     def _last_failure(self, target: str, failed: set[str], backups: set[BackupId]) -> tuple[BackupId, Mark] | None:
         """The newest run that failed, where it is newer than every backup, be it readable or not."""
         ids = {parsed for name in failed if (parsed := BackupId.parse(name))} - backups
-        if not ids or (backups and max(ids) < max(backups)):
+        if not ids or (newest := max(ids)) < max(backups, default=newest):
             return None
-        key = f"{target}/{max(ids)}/{FAILED}"
         try:
-            mark = read_mark(self.store, key)
+            mark = read_mark(self.store, f"{target}/{newest}/{FAILED}")
         except IntegrityFailed:
-            mark = Mark(time=max(ids).started, text="its note of why cannot be read")
-        return (max(ids), mark) if mark else None
+            mark = Mark(time=newest.started, text="its note of why cannot be read")
+        return (newest, mark) if mark else None
 
     def manifest(self, target: str, backup_id: BackupId) -> Manifest:
         """The manifest of a backup. Raises ObjectMissing where there is none, IntegrityFailed where it is damaged."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from backup import signals
-from backup.errors import Interrupted, PgproofError
+from backup.errors import Interrupted
 from bench.peers.arena import Arena, bare_peer, logical_arena
 from bench.peers.chart import Bar, Panel, draw
 from bench.peers.faults import killed_dump, wrong_password
@@ -31,7 +30,7 @@ from bench.peers.pipes import pipes
 from bench.peers.programs import Missing, Programs
 from bench.peers.repositories import repositories
 from bench.peers.results import Outcome, Spread, gib, ranked
-from bench.peers.rounds import Stage, measure, tell
+from bench.peers.rounds import Stage, measure, tell, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if chosen.memory_gib:
         with logical_arena(plan.programs, _bytes(chosen.memory_gib)) as arena:
             ours = [each for each in own_peers() if each.key in {FIRST, FOUR_LANES}]
-            with _told():
-                outcome.memories.append((arena.size, memory(arena, ours)))
+            outcome.memories.append((arena.size, memory(arena, ours)))
     outcome.versions = plan.programs.versions()
     outcome.seconds = time.monotonic() - begun
     _write(outcome, chosen.to)
@@ -129,20 +127,9 @@ def _measure(outcome: Outcome, plan: Plan, arena: Arena, peers: Sequence[Peer], 
             outcome.killed |= killed_dump(ground_for, new, {each.key: stage.dumped(each.key) for each in new})
             ours = next((each for each in new if each.key == FIRST), None)
             if ours:
-                with _told():
+                with told(ours, stage.failed):
                     outcome.fixed = measure_fixed(ground_for, bare, ours, tries=plan.rounds, backups=plan.backups)
     return stage
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What fails within is told and left out: the rest was measured, and is worth a page."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except (RuntimeError, OSError, PgproofError) as error:
-        tell(f"  left out: {error}")
 
 
 def _write(outcome: Outcome, folder: Path) -> None:

@@ -12,6 +12,7 @@ from bench.peers.arena import Arena
 from bench.peers.ground import Ground, GroundFor, Peer
 from bench.peers.own import command, program
 from bench.peers.processes import Look
+from bench.peers.rounds import told
 from bench.peers.running import INTERVAL, Measured, Pipe, run
 
 _INTERVAL = 0.01
@@ -50,7 +51,7 @@ def measure_fixed(ground_for: GroundFor, bare: Peer, ours: Peer, *, tries: int, 
         runs=runs,
         bare=bares,
         listing=_listings(many, tries if backups else 0),
-        listing_all=_listings(many, min(tries, 1) if backups else 0, "--limit", "0"),
+        listing_all=_listings(many, 1 if backups else 0, "--limit", "0"),
         listed=backups,
     )
 
@@ -60,10 +61,10 @@ def _listings(ground: Ground, tries: int, *options: str) -> list[float]:
 
 
 def memory(arena: Arena, ours: Sequence[Peer]) -> dict[str, Measured]:
-    """How a backup with each ran, by its key."""
+    """How a backup with each ran, by its key; what goes wrong with one is told."""
     found = {}
     for peer in ours:
-        with arena.round() as ground_for:
+        with told(peer, {}), arena.round() as ground_for:
             ground = ground_for(peer)
             found[peer.key] = _required(ground, peer.backup(ground))
     return found

@@ -79,7 +79,7 @@ def _short(outcome: Outcome) -> str:
         )
         if found
     ]
-    sizes = ["", "Memory and scratch at most, stored in the median:", ""]
+    sizes = []
     for stage in outcome.stages:
         runs = [each[FIRST] for each in stage.backups if FIRST in each]
         if runs:
@@ -89,7 +89,9 @@ def _short(outcome: Outcome) -> str:
                 f"- pgproof with {gib(stage.size)}: {most} MiB of memory, {scratch} MiB of scratch,"
                 f" {mib(int(median(each.stored for each in runs)))} MiB stored."
             )
-    return "\n".join(("## In short", "", "Times the bare one, median:", "", *lines, *(sizes if sizes[3:] else ())))
+    if sizes:
+        lines += ["", "Memory and scratch at most, stored in the median:", "", *sizes]
+    return "## In short\n\nTimes the bare one, median:\n\n" + "\n".join(lines)
 
 
 def _backups(stage: Stage, title: str) -> str:

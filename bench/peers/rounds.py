@@ -108,7 +108,7 @@ def _round(
         if settle:
             back_up(turn[0], ground_for(turn[0]))
         for peer in turn:
-            with _told(peer, failed):
+            with told(peer, failed):
                 ground = grounds[peer.key] = ground_for(peer)
                 backups[peer.key] = back_up(peer, ground)
                 tell(f"  {peer.name:<34} {backups[peer.key].measured.wall:>7.2f} s")
@@ -116,7 +116,7 @@ def _round(
                 _forget(grounds.pop(peer.key, None))
         for peer in turn:
             if restoring and peer.restore and peer.key in grounds and peer.key not in failed:
-                with _told(peer, failed):
+                with told(peer, failed):
                     restores[peer.key] = _bring_back(arena, peer, grounds[peer.key])
                     tell(f"  {peer.name:<34} {restores[peer.key].measured.wall:>7.2f} s to restore")
                 _forget(grounds.pop(peer.key))
@@ -153,7 +153,7 @@ def _bring_back(arena: Arena, peer: Peer, ground: Ground) -> Run:
 
 
 @contextmanager
-def _told(peer: Peer, failed: dict[str, str]) -> Iterator[None]:
+def told(peer: Peer, failed: dict[str, str]) -> Iterator[None]:
     """What goes wrong with a peer is told and kept as its reason; with the bare dump it ends all."""
     try:
         yield

@@ -100,9 +100,9 @@ def test_while_the_store_is_gone_ages_go_on_and_that_is_said_once(shelf: Shelf) 
         before = seen(address)
         shelf.disk.rename(away)
         wait_until(lambda: seen(address)["pgproof_store_up"] == 0)
-        time.sleep(2.5)  # so that it has looked more than once
-        down = seen(address)
         age, moment = (f'pgproof_backup_{each}_seconds{{target="shop"}}' for each in ("age", "last_success_timestamp"))
+        wait_until(lambda: seen(address)[age] > before[age] + 2.5)  # so that it has looked more than once
+        down = seen(address)
         assert down[moment] == before[moment]
         assert down[age] > before[age] + 2
         assert down["pgproof_store_read_timestamp_seconds"] < time.time() - 2
